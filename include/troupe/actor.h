@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * actor.h - behaviours, spawning, and how an actor ends.
+ *
+ * An actor is a state and a behaviour: a table of functions that troupe calls, one at a time, never two at
+ * once.  `self` is given to each of them and is good only until it returns; to keep an address, keep the pid.
+ *
+ *   init       first, before any message; a negative return ends the actor at once
+ *   receive    once per message.  TROUPE_OK goes on; TROUPE_DONE ends the actor with reason normal;
+ *              TROUPE_EUNKNOWN says "not mine": counted, and the actor goes on; any other negative value is a
+ *              failure and ends the actor with that code
+ *   terminate  when the actor ends by its own doing or by an exit signal (not when killed, and not when init
+ *              failed): say good-bye; sends made here are delivered
+ *   destroy    exactly once on every path after init was entered: give back what the state owns
+ *
+ * A failure leaves a state that may be half changed: `receive` never sees it again, `terminate` and `destroy` do.
+ */
+#ifndef TROUPE_ACTOR_H
+#define TROUPE_ACTOR_H
+
+#include "troupe/message.h"
+
+TROUPE_BEGIN_DECLS
+
+/** Returned by `receive` or `init`: this was the last message, end with reason normal. */
+#define TROUPE_DONE 1
+
+/**
+ * Why an actor ended, after Erlang/OTP.  Two questions have two answers: links spread every
+ * reason but NORMAL; a transient child is restarted after every reason but NORMAL and SHUTDOWN.
+ */
+enum troupe_exit {
+    TROUPE_EXIT_NORMAL,   /* done */
+    TROUPE_EXIT_SHUTDOWN, /* told to stop, in order */
+    TROUPE_EXIT_KILLED,   /* by troupe_kill(): could not be trapped */
+    TROUPE_EXIT_KILL,     /* chose the reason kill itself, or a linked actor did: can be trapped */
+    TROUPE_EXIT_NOPROC,   /* the actor linked or monitored was not there */
+    TROUPE_EXIT_ERROR,    /* failed: `code` and the text say how */
+};
+
+/** A reason, copied by value.  The text, if any, is shared and counted: see troupe_reason_text(). */
+struct troupe_reason {
+    enum troupe_exit kind;
+    int code;                   /* with ERROR a troupe_err or a code of the user's; otherwise 0 */
+    struct troupe_buffer *text; /* or NULL; ends in a NUL byte */
+};
+
+/** What was said about the failure; "" if nothing was.  Good as long as the reason is. */
+TROUPE_API const char *troupe_reason_text(const struct troupe_reason *reason);
+
+/** The kind as a word: "normal", "shutdown", "killed", "kill", "noproc", "error". */
+TROUPE_API const char *troupe_exit_name(enum troupe_exit kind);
+
+/** Whether a linked actor survives this reason: only NORMAL. */
+TROUPE_API bool troupe_reason_is_normal(const struct troupe_reason *reason);
+
+/** Whether a transient child rests after this reason: NORMAL or SHUTDOWN. */
+TROUPE_API bool troupe_reason_is_clean(const struct troupe_reason *reason);
+
+typedef int (*troupe_init_fn)(struct troupe_actor *self, void *state, const void *arg);
+typedef int (*troupe_receive_fn)(
+    struct troupe_actor *self, void *state, struct troupe_message *msg);
+typedef void (*troupe_terminate_fn)(
+    struct troupe_actor *self, void *state, const struct troupe_reason *reason);
+typedef void (*troupe_destroy_fn)(void *state);
+typedef void (*troupe_defer_fn)(void *arg);
+
+/** A behaviour is static: it must outlive every actor that has it. */
+struct troupe_behaviour {
+    const char *name;              /* required; for reports */
+    size_t state_size;             /* bytes, zeroed before init; up to 64 cost nothing extra */
+    troupe_init_fn init;           /* or NULL */
+    troupe_receive_fn receive;     /* required */
+    troupe_terminate_fn terminate; /* or NULL */
+    troupe_destroy_fn destroy;     /* or NULL */
+    uint32_t capacity;             /* messages; 0: TROUPE_CAPACITY_DEFAULT */
+    uint64_t capacity_bytes;       /* 0: TROUPE_CAPACITY_BYTES_DEFAULT */
+    bool trap_exit;                /* exit signals arrive as messages: see link.h */
+};
+
+/** Names one monitor.  0 names none. */
+typedef uint64_t troupe_ref;
+
+struct troupe_spawn_options {
+    const struct troupe_behaviour *behaviour; /* required */
+    const void *arg;                          /* given to init */
+    size_t arg_size;     /* so many bytes of `arg` are copied at spawn; 0: the pointer is passed on */
+    const char *name;    /* registered before init runs; NULL: no name */
+    bool link;           /* linked to the spawner from its first instruction */
+    troupe_ref *monitor; /* monitored by the spawner from its first instruction; the ref goes here */
+};
+
+/**
+ * Spawns an actor.  It runs after the caller's callback returns, or on another worker at once;
+ * messages sent before it runs are kept.
+ *
+ * Threads  a callback of `self`
+ * Errors   TROUPE_ELIMIT  as many actors as the runtime allows
+ *          TROUPE_EEXIST  the name is taken
+ *          TROUPE_ENOMEM, TROUPE_EINVAL; nothing was spawned
+ * Cost     O(1), about 60 ns with up to 64 bytes of state
+ */
+#define troupe_spawn(self, options, out_pid)                                                       \
+    troupe_spawn_sized((self), (options), sizeof *(options), (out_pid))
+TROUPE_API TROUPE_CHECKED int troupe_spawn_sized(struct troupe_actor *self,
+    const struct troupe_spawn_options *options, size_t options_size, troupe_pid *out_pid);
+
+/** As troupe_spawn(), from any thread.  Its spawner is nobody: `link` and `monitor` are TROUPE_EINVAL. */
+#define troupe_runtime_spawn(runtime, options, out_pid)                                            \
+    troupe_runtime_spawn_sized((runtime), (options), sizeof *(options), (out_pid))
+TROUPE_API TROUPE_CHECKED int troupe_runtime_spawn_sized(struct troupe_runtime *runtime,
+    const struct troupe_spawn_options *options, size_t options_size, troupe_pid *out_pid);
+
+/** The pid of `self`. */
+TROUPE_API troupe_pid troupe_self(const struct troupe_actor *self);
+
+/** The runtime of `self`. */
+TROUPE_API struct troupe_runtime *troupe_runtime_of(const struct troupe_actor *self);
+
+/** The state of `self`: what its callbacks get. */
+TROUPE_API void *troupe_state(struct troupe_actor *self);
+
+/** Which life of its pid this is: 0, and one more after each restart that kept the address. */
+TROUPE_API uint32_t troupe_incarnation(const struct troupe_actor *self);
+
+/**
+ * Whether `pid` lives: false from the moment its exit is decided or a kill was sent.
+ *
+ * Threads  any
+ */
+TROUPE_API bool troupe_is_alive(struct troupe_runtime *runtime, troupe_pid pid);
+
+/**
+ * Records why the actor is about to fail and returns `code`, for `return troupe_fail(...)`.
+ *
+ * Threads  a callback of `self`
+ * Units    `code` negative; a code that is not negative counts as TROUPE_EINVAL
+ * Owns     `text` is copied; if there is no memory for it the reason goes without
+ */
+TROUPE_API int troupe_fail(struct troupe_actor *self, int code, const char *text);
+
+/**
+ * Ends the actor now, from however deep in its callback, with reason `kind` (not ERROR: use
+ * troupe_fail(), or TROUPE_CHECK).  Deferred cleanups run.  Frames of C++ in between are not unwound.
+ */
+TROUPE_API TROUPE_NORETURN void troupe_exit(struct troupe_actor *self, enum troupe_exit kind);
+
+/** Ends the actor now with reason ERROR. */
+TROUPE_API TROUPE_NORETURN void troupe_abandon(
+    struct troupe_actor *self, int code, const char *text);
+
+#define TROUPE_CHECK_TEXT(x) TROUPE_CHECK_TEXT_(x)
+#define TROUPE_CHECK_TEXT_(x) #x
+
+/** Ends the actor with TROUPE_ECHECK unless `condition` holds.  Hides control flow: does not return. */
+#define TROUPE_CHECK(self, condition)                                                              \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            troupe_abandon((self), TROUPE_ECHECK,                                                  \
+                __FILE__ ":" TROUPE_CHECK_TEXT(__LINE__) ": " #condition);                         \
+        }                                                                                          \
+    } while (0)
+
+/**
+ * Registers a cleanup that runs when the actor ends, last in, first out, after `terminate` and
+ * before `destroy`.
+ *
+ * Threads  a callback of `self`
+ * Errors   TROUPE_ENOMEM: nothing was registered; the caller cleans up itself
+ */
+TROUPE_API TROUPE_CHECKED int troupe_defer(
+    struct troupe_actor *self, troupe_defer_fn fn, void *arg);
+
+/** Takes the newest cleanup with this `fn` and `arg` back without running it; TROUPE_ENOENT. */
+TROUPE_API int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, void *arg);
+
+/**
+ * Allocates from the actor's arena: freed whole when this incarnation ends, never singly.
+ *
+ * Threads  a callback of `self`
+ * Returns  NULL without memory or for size 0; aligned for any type
+ */
+TROUPE_API void *troupe_arena_alloc(struct troupe_actor *self, size_t size);
+
+TROUPE_END_DECLS
+
+#endif

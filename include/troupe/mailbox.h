@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mailbox.h - sending, and what happens when a mailbox is full.
+ *
+ * Every mailbox has a capacity in messages and in bytes.  A message that counts against it is
+ * *charged*; replies, exit signals, down notices, timer ticks and readiness of descriptors are
+ * *reserved*: their room was set aside when they were asked for, and they are never refused.
+ *
+ * On every error the message is still the caller's.  Messages from one sender to one actor arrive in
+ * the order sent.
+ *
+ * Common errors of all sends:
+ *   TROUPE_EFULL     no room, in messages or bytes
+ *   TROUPE_EMSGSIZE  more bytes than the mailbox takes when it is empty
+ *   TROUPE_EGONE     no actor has this pid any more
+ *   TROUPE_EINVAL    NULL where something is required; a body where the type has none
+ *   TROUPE_ENOMEM    forms that copy a body
+ */
+#ifndef TROUPE_MAILBOX_H
+#define TROUPE_MAILBOX_H
+
+#include "troupe/message.h"
+
+TROUPE_BEGIN_DECLS
+
+/** Default capacity of a mailbox, in messages. */
+#define TROUPE_CAPACITY_DEFAULT 1024
+
+/** Largest capacity of a mailbox, in messages: what others call unbounded. */
+#define TROUPE_CAPACITY_MAX (1U << 23)
+
+/** Default capacity of a mailbox, in bytes (64 MiB). */
+#define TROUPE_CAPACITY_BYTES_DEFAULT ((uint64_t)64 << 20)
+
+/** Largest capacity of a mailbox, in bytes. */
+#define TROUPE_CAPACITY_BYTES_MAX ((uint64_t)1 << 39)
+
+/**
+ * Sends a copy of `body` to `to`.  Never waits.
+ *
+ * Threads  a callback of `self`
+ * Owns     on success what the body refers to is the runtime's; on error still the caller's
+ * Units    `type->size` bytes are copied; for a variable type too.  See troupe_send_bytes()
+ * Cost     about 20 ns to an idle actor of the same worker, two locked instructions
+ */
+TROUPE_API TROUPE_CHECKED int troupe_send(
+    struct troupe_actor *self, troupe_pid to, const struct troupe_type *type, const void *body);
+
+/** As troupe_send(), with `size` bytes of body, for variable types. */
+TROUPE_API TROUPE_CHECKED int troupe_send_bytes(struct troupe_actor *self, troupe_pid to,
+    const struct troupe_type *type, const void *body, size_t size);
+
+/**
+ * Moves `msg` to `to`: no byte is copied.  A request that was taken goes on as a request: its answer
+ * goes to whoever asked.
+ *
+ * Threads  a callback of `self`
+ * Owns     on success the runtime; on error still the caller
+ */
+TROUPE_API TROUPE_CHECKED int troupe_send_message(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *msg);
+
+/**
+ * Sends on the message a handler was called with, request or not; the sender it names stays.
+ *
+ * Threads  the handler of `self`, with the message it was called with
+ * Errors   as troupe_take() and troupe_send_message(); on error the message is still the handler's
+ */
+TROUPE_API TROUPE_CHECKED int troupe_forward(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *msg);
+
+/**
+ * Moves `count` messages to `to` together, in order: one admission and one push for all of them.
+ *
+ * Threads  a callback of `self`
+ * Owns     on success the runtime owns all; on error the caller still owns all
+ * Errors   TROUPE_EFULL  no room for all of them: none was sent
+ * Cost     two locked instructions in all
+ */
+TROUPE_API TROUPE_CHECKED int troupe_send_batch(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message **msgs, size_t count);
+
+/**
+ * Moves `msg` to `to` if there is room, and never waits.
+ *
+ * Threads  any, worker or not; a thread of its own is attached at its first use
+ * Cost     from a foreign thread 40 ns more than from a worker, and a wake-up if workers sleep
+ */
+TROUPE_API TROUPE_CHECKED int troupe_try_send(
+    struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg);
+
+/**
+ * Moves `msg` to `to`, waiting for room if its mailbox is full.
+ *
+ * Threads  any but a worker's: a handler never waits in a send (TROUPE_EINVAL)
+ * Owns     on success the runtime owns `msg`; on error the caller still does
+ * Units    `wait_ms` in milliseconds; 0 does not wait; TROUPE_FOREVER sets no limit
+ * Errors   TROUPE_ETIMEDOUT  still full after wait_ms
+ * Order    messages from one thread to one actor arrive in the order sent
+ */
+TROUPE_API TROUPE_CHECKED int troupe_send_wait(
+    struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms);
+
+/**
+ * How full the mailbox of `pid` is, in charged messages.  A moment's view.
+ *
+ * Threads  any
+ * Errors   TROUPE_EGONE
+ */
+TROUPE_API TROUPE_CHECKED int troupe_mailbox_length(
+    struct troupe_runtime *runtime, troupe_pid pid, uint32_t *out_length);
+
+TROUPE_END_DECLS
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runtime.h - creating, running and stopping a runtime; its limits, its books and its reports.
+ *
+ *   create -> start -> (spawn, send, ...) -> stop -> destroy
+ *
+ * Any number of runtimes live side by side in a process; a pid means something in its own only.
+ *
+ * Fork.  A child made by fork() while a runtime exists has none of its threads: it may only exec or _exit.
+ * Every function here that is called in such a child returns TROUPE_EFORKED and touches nothing.
+ *
+ * Signals.  troupe installs no signal handlers; its threads block all signals.
+ */
+#ifndef TROUPE_RUNTIME_H
+#define TROUPE_RUNTIME_H
+
+#include "troupe/message.h"
+
+TROUPE_BEGIN_DECLS
+
+/** options.workers: no threads; the owner calls troupe_runtime_turn(). */
+#define TROUPE_NO_THREADS (-1)
+
+/** options.watchdog_ms: no watchdog. */
+#define TROUPE_NO_WATCHDOG (-1)
+
+/** Most workers of a runtime. */
+#define TROUPE_WORKERS_MAX 256
+
+/** What a report is about. */
+enum troupe_report_kind {
+    TROUPE_REPORT_FAILURE,      /* an actor ended with a reason that is not clean */
+    TROUPE_REPORT_RESTART,      /* a supervisor restarted a child */
+    TROUPE_REPORT_GIVE_UP,      /* a supervisor reached its restart intensity, or a child could not start */
+    TROUPE_REPORT_STUCK,        /* a handler holds its worker */
+    TROUPE_REPORT_UNSTOPPED,    /* an actor did not end in the time it had */
+    TROUPE_REPORT_DEAD_LETTERS, /* messages reached an actor that had ended */
+    TROUPE_REPORT_LIMIT,        /* a limit was reached */
+};
+
+struct troupe_report {
+    enum troupe_report_kind kind;
+    troupe_pid pid;    /* whom it is about, or TROUPE_NOBODY */
+    const char *actor; /* name of its behaviour, or "" */
+    const char *text;  /* one line of English, good until the callback returns */
+    uint64_t dropped;  /* reports left out before this one because there were too many */
+};
+
+/**
+ * Told of what happens.  Called on worker threads and on the watchdog's, one call at a time; at most 100 calls in
+ * a second, what is above is counted in `dropped`.  Must not block.
+ */
+typedef void (*troupe_report_fn)(void *context, const struct troupe_report *report);
+
+/** Where all memory comes from.  `allocate` gives memory aligned to `align`, a power of two, or NULL. */
+struct troupe_allocator {
+    void *(*allocate)(void *context, size_t size, size_t align);
+    void (*release)(void *context, void *memory, size_t size);
+    void *context;
+};
+
+/** The page of limits.  0 is the default in brackets; reaching one is TROUPE_ELIMIT. */
+struct troupe_limits {
+    uint32_t actors;        /* alive or being released [4 194 304]; at most 2^28 - 1 */
+    uint32_t actor_timers;  /* armed by one actor, pending requests included [65 536] */
+    uint32_t actor_watches; /* links and monitors of one actor, each way [1 048 576] */
+    uint32_t actor_ios;     /* descriptors of one actor [65 536] */
+    uint32_t names;         /* registered names [1 048 576] */
+    uint64_t memory;        /* bytes taken from the allocator [2^40]; above it: TROUPE_ENOMEM */
+};
+
+/** Zero is the default everywhere. */
+struct troupe_runtime_options {
+    int workers;     /* threads [as many as the cpuset and the cgroup's quota allow] */
+    int watchdog_ms; /* a handler that runs longer is reported and worked around [10] */
+    uint64_t seed;   /* of all that is random [from the system] */
+    troupe_report_fn report;
+    void *report_context;
+    const struct troupe_allocator *allocator; /* outlives the runtime [malloc] */
+    struct troupe_limits limits;
+};
+
+/**
+ * Creates a runtime; no thread runs yet, but actors may be spawned and sent to.
+ *
+ * Threads  any
+ * Owns     the caller: troupe_runtime_destroy().  Options are copied; NULL means all defaults
+ * Errors   TROUPE_EINVAL, TROUPE_ENOMEM, TROUPE_ESYSTEM (no descriptor for the poller)
+ */
+#define troupe_runtime_create(options, out_runtime)                                                \
+    troupe_runtime_create_sized((options), sizeof *(options), (out_runtime))
+TROUPE_API TROUPE_CHECKED int troupe_runtime_create_sized(
+    const struct troupe_runtime_options *options, size_t options_size,
+    struct troupe_runtime **out_runtime);
+
+/**
+ * Starts the workers.
+ *
+ * Errors   TROUPE_ESYSTEM  a thread could not be started: none runs, start may be tried again
+ *          TROUPE_EBUSY    started before
+ */
+TROUPE_API TROUPE_CHECKED int troupe_runtime_start(struct troupe_runtime *runtime);
+
+/**
+ * Ends all actors in order, then the threads.  Actors spawned by foreign threads (the tops of trees) are
+ * told to shut down first, and end their children in their own order; then whoever is left; whoever is
+ * there at half of the time left is killed.
+ *
+ * Threads  any but a worker's
+ * Units    `wait_ms` in milliseconds, or TROUPE_FOREVER
+ * Errors   TROUPE_ETIMEDOUT  some did not end: each is named in a report (UNSTOPPED).  Threads whose handler
+ *                            returned are stopped; call again to wait longer
+ */
+TROUPE_API TROUPE_CHECKED int troupe_runtime_stop(struct troupe_runtime *runtime, int wait_ms);
+
+/**
+ * Frees everything.  The runtime must be stopped or never started (TROUPE_EBUSY: nothing was done).  Actors of a
+ * runtime that never started, and messages still queued, are destroyed.  NULL does nothing.
+ */
+TROUPE_API int troupe_runtime_destroy(struct troupe_runtime *runtime);
+
+/** How many workers the runtime has; 1 without threads. */
+TROUPE_API unsigned troupe_runtime_workers(const struct troupe_runtime *runtime);
+
+/**
+ * A descriptor that is readable when a runtime without threads has something to do: to be polled in the loop
+ * that calls troupe_runtime_turn().  Belongs to the runtime.  TROUPE_EINVAL for one with threads.
+ */
+TROUPE_API int troupe_runtime_fd(const struct troupe_runtime *runtime);
+
+/**
+ * Runs a runtime without threads until it has nothing to do, or for about `budget_ms`.
+ *
+ * Threads  one at a time, always the same
+ * Units    *out_wait_ms: how long the caller may poll before the next turn; 0: more to do now;
+ *          TROUPE_FOREVER: until the descriptor is readable
+ * Errors   TROUPE_EINVAL for a runtime with threads; TROUPE_EBUSY from inside a handler
+ */
+TROUPE_API TROUPE_CHECKED int troupe_runtime_turn(
+    struct troupe_runtime *runtime, int budget_ms, int *out_wait_ms);
+
+/**
+ * Makes the calling thread known to troupe; done by itself at a thread's first use.  Cheap to repeat.
+ *
+ * Errors   TROUPE_EFORKED
+ */
+TROUPE_API TROUPE_CHECKED int troupe_attach(void);
+
+/** Undoes troupe_attach(); done by itself when a thread ends.  Not from a worker. */
+TROUPE_API void troupe_detach(void);
+
+/**
+ * Where every message went:
+ *   sent = handled + refused + shed + dead + bounced + queued
+ * exact when nothing runs; otherwise each number is a little old.
+ */
+struct troupe_books {
+    uint64_t sent;     /* given to a send, replies, ticks, signals and notices included */
+    uint64_t handled;  /* a handler or continuation was entered, or the runtime took note of it */
+    uint64_t refused;  /* handed back to the sender */
+    uint64_t shed;     /* given up by a mailbox's policy */
+    uint64_t dead;     /* reached an actor that had ended, or an answer nobody waits for any more */
+    uint64_t bounced;  /* requests to an actor that ended; the answer is a message of its own */
+    uint64_t queued;   /* accepted and not yet in another column */
+    uint64_t unknown;  /* of handled: the behaviour did not know the type */
+    uint64_t late;     /* of dead: answers that came too late */
+    uint64_t spawned;  /* actors */
+    uint64_t exited;   /* actors */
+    uint64_t failures; /* incarnations that ended with a reason that is not clean */
+    uint64_t restarts; /* by supervisors */
+    uint64_t slices;   /* turns of actors on workers */
+    uint64_t steals;   /* run slots taken from another worker */
+    uint64_t parks;    /* times a worker went to sleep */
+    uint64_t wakes;    /* times a worker was woken */
+    uint64_t stuck;    /* handlers reported as stuck */
+    uint64_t memory;   /* bytes held from the allocator */
+};
+
+/** Reads the books.  Any thread. */
+TROUPE_API TROUPE_CHECKED int troupe_runtime_books(
+    struct troupe_runtime *runtime, struct troupe_books *out_books);
+
+TROUPE_END_DECLS
+
+#endif
