@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * actor.c - making an actor, the extra block, and what a callback may ask of its own actor.
+ */
+#include "actor.h"
+
+#include <string.h>
+
+#include <troupe/mailbox.h>
+
+#include "core.h"
+#include "runtime.h"
+#include "worker.h"
+
+/* ---- the extra block ---- */
+
+struct trp_extra *trp_actor_need_extra(struct troupe_actor *actor)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+    struct trp_extra *expected = NULL;
+
+    if (extra != NULL) {
+        return extra;
+    }
+    extra = trp_memory_alloc(&actor->runtime->memory, sizeof *extra, TRP_CACHE_LINE);
+    if (extra == NULL) {
+        return NULL;
+    }
+    memset(extra, 0, sizeof *extra);
+    trp_lock_init(&extra->lock);
+    trp_list_init(&extra->watchers);
+    trp_list_init(&extra->waiters);
+    trp_list_init(&extra->watches);
+    trp_list_init(&extra->names);
+    trp_list_init(&extra->timers);
+    trp_list_init(&extra->calls);
+    trp_list_init(&extra->held);
+    trp_list_init(&extra->ios);
+    trp_arena_init(&extra->arena);
+    /* release: its contents; acquire: those of whoever came first.  PAIR actor.extra. */
+    if (!atomic_compare_exchange_strong_explicit(
+            &actor->extra, &expected, extra, memory_order_acq_rel, memory_order_acquire)) {
+        trp_lock_fini(&extra->lock);
+        trp_memory_free(&actor->runtime->memory, extra, sizeof *extra);
+        return expected;
+    }
+    return extra;
+}
+
+void trp_actor_free_extra(struct troupe_actor *actor)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+
+    if (extra == NULL) {
+        return;
+    }
+    trp_arena_free(&extra->arena, &actor->runtime->memory);
+    trp_lock_fini(&extra->lock);
+    trp_memory_free(&actor->runtime->memory, extra, sizeof *extra);
+    /* relaxed: the cell is unreachable until its next spawn publishes it. */
+    atomic_store_explicit(&actor->extra, NULL, memory_order_relaxed);
+}
+
+/* ---- spawn ---- */
+
+struct troupe_actor *trp_actor_find(struct troupe_runtime *runtime, troupe_pid pid)
+{
+    return trp_table_find(&runtime->table, pid);
+}
+
+/* State and argument, before a cell is taken: what can fail for want of memory. */
+static int set_aside(struct trp_memory *memory, const struct trp_spawn *spawn, void **out_state,
+    void **out_arg)
+{
+    *out_state = NULL;
+    *out_arg = NULL;
+    if (spawn->behaviour->state_size > TRP_STATE_INLINE) {
+        *out_state = trp_memory_alloc(memory, spawn->behaviour->state_size, TRP_CACHE_LINE);
+        if (*out_state == NULL) {
+            return TROUPE_ENOMEM;
+        }
+    }
+    if (spawn->arg_size > 0) {
+        *out_arg = trp_memory_alloc(memory, spawn->arg_size, 16);
+        if (*out_arg == NULL) {
+            trp_memory_free(memory, *out_state, spawn->behaviour->state_size);
+            return TROUPE_ENOMEM;
+        }
+        memcpy(*out_arg, spawn->arg, spawn->arg_size);
+    }
+    return TROUPE_OK;
+}
+
+static uint64_t next_serial(struct trp_context *context)
+{
+    struct trp_worker *worker = context->worker;
+
+    if (worker == NULL) {
+        /* relaxed: a number. */
+        return atomic_fetch_add_explicit(&context->runtime->serial, 1, memory_order_relaxed);
+    }
+    return ((uint64_t)worker->index + 1) << 48 |
+        atomic_load_explicit(&context->counters.spawned, memory_order_relaxed);
+}
+
+static void set_capacity(struct troupe_actor *actor, const struct troupe_behaviour *behaviour)
+{
+    uint32_t count = behaviour->capacity > 0 ? behaviour->capacity : TROUPE_CAPACITY_DEFAULT;
+    uint64_t bytes =
+        behaviour->capacity_bytes > 0 ? behaviour->capacity_bytes : TROUPE_CAPACITY_BYTES_DEFAULT;
+
+    if (count > TROUPE_CAPACITY_MAX) {
+        count = TROUPE_CAPACITY_MAX;
+    }
+    /* A capacity in messages that only small ones could fill would be no promise. */
+    if (bytes < (uint64_t)count * 64 && behaviour->capacity_bytes == 0) {
+        bytes = (uint64_t)count * 64;
+    }
+    if (bytes > TROUPE_CAPACITY_BYTES_MAX) {
+        bytes = TROUPE_CAPACITY_BYTES_MAX;
+    }
+    trp_charge_init(&actor->charge, count, bytes);
+}
+
+int trp_actor_spawn(
+    struct trp_context *context, const struct trp_spawn *spawn, struct troupe_actor **out_actor)
+{
+    struct troupe_runtime *runtime = context->runtime;
+    const struct troupe_behaviour *behaviour = spawn->behaviour;
+    struct troupe_actor *actor;
+    void *state;
+    void *arg;
+    int error = set_aside(&runtime->memory, spawn, &state, &arg);
+
+    if (error < 0) {
+        return error;
+    }
+    error = trp_table_take(&runtime->table, &context->cells, &actor);
+    if (error < 0) {
+        trp_memory_free(&runtime->memory, state, behaviour->state_size);
+        trp_memory_free(&runtime->memory, arg, spawn->arg_size);
+        if (error == TROUPE_ELIMIT) {
+            trp_report(runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, behaviour->name,
+                "cannot spawn: all %u actors allowed by limits.actors exist", runtime->limits.actors);
+        }
+        return error;
+    }
+    trp_mailbox_init(&actor->mailbox, &actor->head);
+    set_capacity(actor, behaviour);
+    actor->behaviour = behaviour;
+    actor->parent = spawn->parent;
+    actor->arg = arg != NULL ? arg : spawn->arg;
+    actor->arg_size = (uint32_t)spawn->arg_size;
+    actor->keep_mailbox = spawn->keep_mailbox;
+    actor->trap_exit = behaviour->trap_exit;
+    actor->receive = behaviour->receive;
+    actor->state = state != NULL ? state : actor->inline_state;
+    actor->worker = NULL;
+    actor->current = NULL;
+    actor->serial = next_serial(context);
+    /* relaxed, all: published by the pid below. */
+    atomic_store_explicit(&actor->incarnation, 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->waiting, 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->phase, TRP_PHASE_NEW, memory_order_relaxed);
+    /* release: everything above.  PAIR actor.pid: acquire in trp_table_find(). */
+    atomic_store_explicit(&actor->pid, trp_table_next_pid(actor), memory_order_release);
+    trp_count(&context->counters.spawned, 1);
+    *out_actor = actor;
+    return TROUPE_OK;
+}
+
+void trp_actor_launch(struct trp_context *context, struct troupe_actor *actor)
+{
+    trp_worker_schedule(context, actor);
+}
+
+/* ---- signals ---- */
+
+void trp_actor_signal(
+    struct trp_context *context, struct troupe_actor *actor, enum trp_signal signal)
+{
+    /* seq_cst: set before PARKED is cleared; the reader sets PARKED before it looks.  PAIR actor.signals. */
+    atomic_fetch_or_explicit(&actor->signals, (uint32_t)signal, memory_order_seq_cst);
+    if (trp_mailbox_unpark(&actor->mailbox)) {
+        trp_worker_schedule(context, actor);
+    }
+}
+
+void trp_actor_set_reason(struct troupe_actor *self, const struct troupe_reason *reason)
+{
+    struct trp_worker *worker = self->worker;
+
+    if (worker->has_reason) {
+        troupe_buffer_release(reason->text);
+        return;
+    }
+    worker->reason = *reason;
+    worker->has_reason = true;
+}
+
+/* ---- what a callback may ask ---- */
+
+bool trp_actor_is_mine(const struct troupe_actor *self)
+{
+    return self != NULL && self->worker != NULL && self->worker->current == self;
+}
+
+struct trp_context *trp_context_of(const struct troupe_actor *self)
+{
+    return &self->worker->context;
+}
+
+troupe_pid troupe_self(const struct troupe_actor *self)
+{
+    return self != NULL ? trp_actor_pid(self) : TROUPE_NOBODY;
+}
+
+struct troupe_runtime *troupe_runtime_of(const struct troupe_actor *self)
+{
+    return self != NULL ? self->runtime : NULL;
+}
+
+void *troupe_state(struct troupe_actor *self)
+{
+    return self != NULL ? self->state : NULL;
+}
+
+uint32_t troupe_incarnation(const struct troupe_actor *self)
+{
+    return self != NULL ? atomic_load_explicit(&self->incarnation, memory_order_relaxed) : 0;
+}
+
+static struct troupe_buffer *copy_text(struct troupe_runtime *runtime, const char *text)
+{
+    struct troupe_buffer *buffer = NULL;
+    size_t size = strlen(text) + 1;
+
+    if (troupe_buffer_create(runtime, size, &buffer) == TROUPE_OK) {
+        memcpy(troupe_buffer_data(buffer), text, size);
+    }
+    return buffer;
+}
+
+static void record(struct troupe_actor *self, enum troupe_exit kind, int code, const char *text)
+{
+    struct trp_worker *worker = self->worker;
+
+    if (worker->has_reason) {
+        troupe_buffer_release(worker->reason.text);
+    }
+    worker->reason.kind = kind;
+    worker->reason.code = code;
+    worker->reason.text =
+        text != NULL && text[0] != '\0' ? copy_text(self->runtime, text) : NULL;
+    worker->has_reason = true;
+}
+
+int troupe_fail(struct troupe_actor *self, int code, const char *text)
+{
+    int error = code < 0 ? code : TROUPE_EINVAL;
+
+    if (trp_actor_is_mine(self)) {
+        record(self, TROUPE_EXIT_ERROR, error, text);
+    }
+    return error;
+}
+
+void troupe_exit(struct troupe_actor *self, enum troupe_exit kind)
+{
+    trp_assert(trp_actor_is_mine(self));
+    trp_assert(kind >= TROUPE_EXIT_NORMAL && kind < TROUPE_EXIT_ERROR);
+    record(self, kind, 0, NULL);
+    _longjmp(self->worker->unwind, 1);
+}
+
+void troupe_abandon(struct troupe_actor *self, int code, const char *text)
+{
+    trp_assert(trp_actor_is_mine(self));
+    (void)troupe_fail(self, code, text);
+    _longjmp(self->worker->unwind, 1);
+}
+
+int troupe_defer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)
+{
+    struct trp_extra *extra;
+    struct trp_defer *defer;
+
+    if (!trp_actor_is_mine(self) || fn == NULL) {
+        return TROUPE_EINVAL;
+    }
+    extra = trp_actor_need_extra(self);
+    if (extra == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    defer = trp_arena_alloc(&extra->arena, &self->runtime->memory, sizeof *defer);
+    if (defer == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    *defer = (struct trp_defer){.next = extra->defers, .fn = fn, .arg = arg};
+    extra->defers = defer;
+    return TROUPE_OK;
+}
+
+int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)
+{
+    struct trp_extra *extra;
+
+    if (!trp_actor_is_mine(self) || fn == NULL) {
+        return TROUPE_EINVAL;
+    }
+    extra = trp_actor_extra(self);
+    if (extra == NULL) {
+        return TROUPE_ENOENT;
+    }
+    for (struct trp_defer **at = &extra->defers; *at != NULL; at = &(*at)->next) {
+        if ((*at)->fn == fn && (*at)->arg == arg) {
+            *at = (*at)->next;
+            return TROUPE_OK;
+        }
+    }
+    return TROUPE_ENOENT;
+}
+
+void *troupe_arena_alloc(struct troupe_actor *self, size_t size)
+{
+    struct trp_extra *extra = trp_actor_is_mine(self) ? trp_actor_need_extra(self) : NULL;
+
+    return extra != NULL ? trp_arena_alloc(&extra->arena, &self->runtime->memory, size) : NULL;
+}
+
+/* ---- reasons ---- */
+
+const char *troupe_reason_text(const struct troupe_reason *reason)
+{
+    return reason != NULL && reason->text != NULL ? troupe_buffer_data(reason->text) : "";
+}
+
+const char *troupe_exit_name(enum troupe_exit kind)
+{
+    static const char *const names[] = {"normal", "shutdown", "killed", "kill", "noproc", "error"};
+
+    return (unsigned)kind < TROUPE_COUNT(names) ? names[kind] : "unknown";
+}
+
+bool troupe_reason_is_normal(const struct troupe_reason *reason)
+{
+    return reason != NULL && reason->kind == TROUPE_EXIT_NORMAL;
+}
+
+bool troupe_reason_is_clean(const struct troupe_reason *reason)
+{
+    return reason != NULL &&
+        (reason->kind == TROUPE_EXIT_NORMAL || reason->kind == TROUPE_EXIT_SHUTDOWN);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context.h - whoever acts: a worker, or a foreign thread for the length of one call.
+ *
+ * A context has a pool, counters and a stock of free cells that nobody else touches.  A worker is one; for
+ * foreign threads there are a few shards, each under a lock that is held while its context is in use.
+ */
+#ifndef TRP_CONTEXT_H
+#define TRP_CONTEXT_H
+
+#include "actor.h"
+#include "lock.h"
+#include "pool.h"
+
+/* Written by their context alone, read by whoever asks for the books: relaxed, they publish nothing. */
+struct trp_counters {
+    _Atomic uint64_t sent, handled, refused, shed, dead, bounced;
+    _Atomic uint64_t unknown, late, spawned, exited, failures, restarts;
+    _Atomic uint64_t slices, steals, parks, wakes;
+};
+
+/** Adds to a counter of one's own context. */
+static inline void trp_count(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_store_explicit(counter,
+        atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
+/** Free cells, oldest first, so that a slot rests as long as possible before it is used again. */
+struct trp_cells {
+    struct troupe_actor *first;
+    struct troupe_actor *last;
+    uint32_t count;
+    struct troupe_actor *segment; /* being cut up */
+    uint32_t segment_left;
+};
+
+/** Cells of actors that ended here, on their way to one common grace period. */
+struct trp_zombies {
+    struct troupe_actor *first;
+    struct troupe_actor *last;
+    uint32_t count;
+    uint64_t since_ns; /* when the first one came */
+};
+
+struct trp_context {
+    struct troupe_runtime *runtime; /* set once */
+    struct trp_worker *worker;      /* set once; NULL for a shard of foreign threads */
+    struct trp_pool pool;
+    struct trp_cells cells;
+    struct trp_zombies zombies;
+    struct trp_counters counters;
+};
+
+/** A context for foreign threads. */
+struct trp_shard {
+    alignas(128) struct trp_lock lock;
+    struct trp_context context; /* under lock */
+};
+
+/** What trp_context_enter() has to undo. */
+struct trp_visit {
+    struct trp_context *context;
+    struct trp_shard *shard; /* NULL on a worker of this runtime */
+    bool was_offline;
+};
+
+/**
+ * The calling thread's context in `runtime`: its worker's, or a shard that stays locked until
+ * trp_context_leave().  Enters a read section as well.  TROUPE_EFORKED, TROUPE_EINVAL for NULL.
+ */
+TROUPE_CHECKED int trp_context_enter(struct troupe_runtime *runtime, struct trp_visit *out_visit);
+
+void trp_context_leave(struct trp_visit *visit);
+
+#endif

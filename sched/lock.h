@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock.h - a lock for short, rare things: a wheel, a list of watchers, who is parked.
+ *
+ * A pthread mutex: fair enough, known to every sanitizer, and it sleeps when its holder was preempted.
+ * Nothing on the way of a message takes one.
+ */
+#ifndef TRP_LOCK_H
+#define TRP_LOCK_H
+
+#include <pthread.h>
+
+#include "base.h"
+
+struct trp_lock {
+    pthread_mutex_t mutex;
+};
+
+static inline void trp_lock_init(struct trp_lock *lock)
+{
+    /* Default attributes: neither can fail on Linux. */
+    pthread_mutex_init(&lock->mutex, NULL);
+}
+
+static inline void trp_lock_fini(struct trp_lock *lock)
+{
+    pthread_mutex_destroy(&lock->mutex);
+}
+
+static inline void trp_lock_take(struct trp_lock *lock)
+{
+    int error = pthread_mutex_lock(&lock->mutex);
+
+    trp_assert(error == 0);
+}
+
+static inline bool trp_lock_try(struct trp_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
+}
+
+static inline void trp_lock_give(struct trp_lock *lock)
+{
+    int error = pthread_mutex_unlock(&lock->mutex);
+
+    trp_assert(error == 0);
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory.h"
+
+#include "seam.h"
+
+static void *default_allocate(void *context, size_t size, size_t align)
+{
+    (void)context;
+    /* aligned_alloc wants a multiple of the alignment. */
+    return aligned_alloc(align, (size + align - 1) & ~(align - 1));
+}
+
+static void default_release(void *context, void *memory, size_t size)
+{
+    (void)context;
+    (void)size;
+    free(memory);
+}
+
+void trp_memory_init(
+    struct trp_memory *memory, const struct troupe_allocator *allocator, uint64_t limit)
+{
+    static const struct troupe_allocator standard = {default_allocate, default_release, NULL};
+
+    memory->allocator = allocator != NULL ? *allocator : standard;
+    memory->limit = limit;
+    atomic_init(&memory->held, 0);
+}
+
+void *trp_memory_alloc(struct trp_memory *memory, size_t size, size_t align)
+{
+    /* relaxed, here and below: a count; it publishes nothing. */
+    uint64_t held = atomic_fetch_add_explicit(&memory->held, size, memory_order_relaxed);
+    void *block = NULL;
+
+    /* No object is larger than half of the address space: also keeps the sum from wrapping. */
+    if (size <= PTRDIFF_MAX && held + size <= memory->limit && !trp_fault(TRP_FAULT_ALLOC)) {
+        block = memory->allocator.allocate(memory->allocator.context, size, align);
+    }
+    if (block == NULL) {
+        atomic_fetch_sub_explicit(&memory->held, size, memory_order_relaxed);
+    }
+    return block;
+}
+
+void trp_memory_free(struct trp_memory *memory, void *block, size_t size)
+{
+    if (block == NULL) {
+        return;
+    }
+    memory->allocator.release(memory->allocator.context, block, size);
+    atomic_fetch_sub_explicit(&memory->held, size, memory_order_relaxed);
+}

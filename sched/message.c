@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include "message.h"
+
+#include <string.h>
+
+#include "core.h"
+#include "runtime.h"
+
+static size_t header_size(uint16_t flags)
+{
+    return sizeof(struct troupe_message) +
+        (flags & TRP_MESSAGE_EXTENDED ? sizeof(struct trp_extension) : 0);
+}
+
+struct troupe_message *trp_message_create(
+    struct trp_pool *pool, const struct troupe_type *type, size_t size, uint16_t flags)
+{
+    size_t whole = header_size(flags) + size;
+    struct troupe_message *msg;
+    unsigned block = TRP_BLOCK_LARGE;
+
+    if (trp_likely(whole <= TRP_POOL_BLOCK_MAX)) {
+        block = trp_pool_class(whole);
+        msg = trp_pool_alloc(pool, block);
+    } else {
+        msg = trp_memory_alloc(pool->memory, whole, TRP_CACHE_LINE);
+    }
+    if (trp_unlikely(msg == NULL)) {
+        return NULL;
+    }
+    msg->type = type;
+    msg->sender = TROUPE_NOBODY;
+    msg->size = (uint32_t)size;
+    msg->block = (uint8_t)block;
+    msg->kind = TRP_MESSAGE_PLAIN;
+    msg->flags = flags;
+    return msg;
+}
+
+void trp_message_free(struct trp_pool *pool, struct troupe_message *msg)
+{
+    if (trp_likely(msg->block != TRP_BLOCK_LARGE)) {
+        trp_pool_free(pool, msg, msg->block);
+    } else {
+        trp_memory_free(pool->memory, msg, header_size(msg->flags) + msg->size);
+    }
+}
+
+struct troupe_message *trp_message_new(
+    struct trp_context *context, const struct troupe_type *type, size_t size, uint16_t flags)
+{
+    return trp_message_create(&context->pool, type, size, flags);
+}
+
+void trp_message_dispose(struct trp_context *context, struct troupe_message *msg, int status)
+{
+    trp_message_empty(msg);
+    if (msg->flags & TRP_MESSAGE_REQUEST) {
+        trp_hooks.bounce(context, msg, status);
+    } else {
+        trp_message_free(&context->pool, msg);
+    }
+}
+
+/* ---- public ---- */
+
+int troupe_message_create(struct troupe_runtime *runtime, const struct troupe_type *type,
+    size_t size, struct troupe_message **out_msg)
+{
+    struct trp_visit visit;
+    struct troupe_message *msg;
+    int error;
+
+    if (type == NULL || out_msg == NULL) {
+        return TROUPE_EINVAL;
+    }
+    if (size == 0) {
+        size = type->size;
+    }
+    if (size < type->size || (size > type->size && !type->variable) || size > TROUPE_BODY_MAX) {
+        return TROUPE_EINVAL;
+    }
+    error = trp_context_enter(runtime, &visit);
+    if (error < 0) {
+        return error;
+    }
+    /* Beyond one cache line it may become a request without being copied. */
+    msg = trp_message_create(&visit.context->pool, type, size,
+        size > TROUPE_BODY_INLINE ? TRP_MESSAGE_EXTENDED : 0);
+    trp_context_leave(&visit);
+    if (msg == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    trp_message_set_runtime(msg, runtime);
+    *out_msg = msg;
+    return TROUPE_OK;
+}
+
+void troupe_message_destroy(struct troupe_message *msg)
+{
+    struct trp_visit visit;
+
+    if (msg == NULL) {
+        return;
+    }
+    if (trp_context_enter(trp_message_runtime(msg), &visit) < 0) {
+        return;
+    }
+    if (msg->flags & TRP_MESSAGE_REQUEST) {
+        trp_list_remove(&trp_message_extension(msg)->held);
+    }
+    trp_message_dispose(visit.context, msg, TROUPE_EUNANSWERED);
+    trp_context_leave(&visit);
+}
+
+bool troupe_is(const struct troupe_message *msg, const struct troupe_type *type)
+{
+    return msg != NULL && msg->type == type;
+}
+
+const struct troupe_type *troupe_message_type(const struct troupe_message *msg)
+{
+    return msg != NULL ? msg->type : NULL;
+}
+
+void *troupe_body(const struct troupe_message *msg)
+{
+    return msg != NULL ? trp_message_body(msg) : NULL;
+}
+
+size_t troupe_body_size(const struct troupe_message *msg)
+{
+    return msg != NULL ? msg->size : 0;
+}
+
+troupe_pid troupe_sender(const struct troupe_message *msg)
+{
+    return msg != NULL ? msg->sender : TROUPE_NOBODY;
+}
+
+/* A copy in a block of its own; what the body refers to has moved to it. */
+static struct troupe_message *move_out(struct trp_context *context, struct troupe_message *msg)
+{
+    struct troupe_message *copy =
+        trp_message_new(context, msg->type, msg->size, msg->flags & TRP_MESSAGE_EXTENDED);
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    memcpy(trp_message_body(copy), trp_message_body(msg), msg->size);
+    copy->sender = msg->sender;
+    if (msg->flags & TRP_MESSAGE_REQUEST) {
+        const struct trp_extension *from = trp_message_extension(msg);
+        struct trp_extension *to = trp_message_extension(copy);
+
+        to->call = from->call;
+        to->serial = from->serial;
+        copy->flags |= TRP_MESSAGE_REQUEST;
+        msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
+    }
+    trp_message_set_runtime(copy, context->runtime);
+    msg->flags |= TRP_MESSAGE_EMPTIED;
+    return copy;
+}
+
+int troupe_take(
+    struct troupe_actor *self, struct troupe_message *msg, struct troupe_message **out_msg)
+{
+    struct trp_extra *extra;
+    struct troupe_message *copy;
+
+    if (!trp_actor_is_mine(self) || msg == NULL || out_msg == NULL || self->current != msg ||
+        self->taken) {
+        return TROUPE_EINVAL;
+    }
+    extra = trp_actor_need_extra(self);
+    if (extra == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    copy = move_out(trp_context_of(self), msg);
+    if (copy == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    if (copy->flags & TRP_MESSAGE_REQUEST) {
+        trp_list_push(&extra->held, &trp_message_extension(copy)->held);
+    }
+    self->taken = true;
+    *out_msg = copy;
+    return TROUPE_OK;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * message.h - a message's header, and the blocks that messages are made of.
+ *
+ * A message is one block: a header of 32 bytes, for requests and answers an extension of 32 more, then
+ * the body.  Up to 32 bytes of body fit in one cache line.
+ *
+ *   0  node.next   the mailbox's
+ *   8  type        identity, destructor
+ *  16  sender      who sent it
+ *  24  size 4, block 1, kind 1, flags 2
+ *  32  [extension: call, serial, held or status]  body
+ */
+#ifndef TRP_MESSAGE_H
+#define TRP_MESSAGE_H
+
+#include "base.h"
+#include "pool.h"
+
+#include <troupe/message.h>
+
+/** What a mailbox links. */
+struct trp_node {
+    _Atomic(struct trp_node *) next;
+};
+
+/** Who acts on a message when it is dequeued, and who gets its block back. */
+enum trp_message_kind {
+    TRP_MESSAGE_PLAIN,   /* a user's message, or a request: block from the pools */
+    TRP_MESSAGE_REPLY,   /* an answer: block from the pools; call.c finds whose */
+    TRP_MESSAGE_TICK,    /* the block is a timer (timer.h) */
+    TRP_MESSAGE_TIMEOUT, /* the block is a pending call whose time has passed (timer.h) */
+    TRP_MESSAGE_READY,   /* the block is an io (poller.h) */
+    TRP_MESSAGE_NOTICE,  /* the block is a watch: a down notice or an exit signal (lib/link.c) */
+};
+
+enum trp_message_flag {
+    TRP_MESSAGE_CHARGED = 1,  /* counts against the mailbox it is in */
+    TRP_MESSAGE_EXTENDED = 2, /* an extension stands between header and body */
+    TRP_MESSAGE_REQUEST = 4,  /* somebody waits for an answer to it */
+    TRP_MESSAGE_EMPTIED = 8,  /* its body moved on, or was destroyed */
+    TRP_MESSAGE_REFUSED = 16, /* a request that was answered with an error, which it carries, for want of memory */
+};
+
+/** `block` of a message whose memory came straight from the allocator. */
+#define TRP_BLOCK_LARGE 0xff
+
+struct troupe_message {
+    struct trp_node node;
+    const struct troupe_type *type;
+    troupe_pid sender;
+    uint32_t size;  /* of the body */
+    uint8_t block;  /* pool class, or TRP_BLOCK_LARGE */
+    uint8_t kind;   /* enum trp_message_kind */
+    uint16_t flags; /* enum trp_message_flag */
+};
+
+static_assert(sizeof(struct troupe_message) == 32, "a header is half a cache line");
+
+/** Ties a request and its answer to the pending call of whoever asked. */
+struct trp_extension {
+    void *call;      /* the record, type-stable: see timer.h; NULL: nobody waits (any more) */
+    uint64_t serial; /* which use of the record; another one is a late answer */
+    union {
+        struct trp_list held; /* of a request that was taken: the list of its holder */
+        int32_t status;       /* of an answer: TROUPE_OK, or why there is none */
+    };
+};
+
+static_assert(sizeof(struct trp_extension) == 32, "header and extension fill a cache line");
+
+static inline struct trp_extension *trp_message_extension(const struct troupe_message *msg)
+{
+    return (struct trp_extension *)((char *)(uintptr_t)msg + sizeof(struct troupe_message));
+}
+
+static inline void *trp_message_body(const struct troupe_message *msg)
+{
+    /* The flag's value is the number of 16-byte steps to go: 2 << 4 is the extension's size. */
+    return (char *)(uintptr_t)msg + sizeof(struct troupe_message) +
+        ((size_t)(msg->flags & TRP_MESSAGE_EXTENDED) << 4);
+}
+
+static inline struct troupe_message *trp_message_of(struct trp_node *node)
+{
+    return trp_container_of(node, struct troupe_message, node);
+}
+
+/* While a message is in no queue its `next` is free: there a message that a user owns names its runtime. */
+
+static inline void trp_message_set_runtime(
+    struct troupe_message *msg, struct troupe_runtime *runtime)
+{
+    /* relaxed: the message has one owner. */
+    atomic_store_explicit(
+        &msg->node.next, (struct trp_node *)(void *)runtime, memory_order_relaxed);
+}
+
+static inline struct troupe_runtime *trp_message_runtime(const struct troupe_message *msg)
+{
+    return (struct troupe_runtime *)(void *)atomic_load_explicit(
+        &msg->node.next, memory_order_relaxed);
+}
+
+/** A message with room for `size` bytes of body, from `pool`; NULL without memory. */
+struct troupe_message *trp_message_create(
+    struct trp_pool *pool, const struct troupe_type *type, size_t size, uint16_t flags);
+
+/** Destroys the body, if it is still there.  The block stays. */
+static inline void trp_message_empty(struct troupe_message *msg)
+{
+    if (msg->type->destroy != NULL && (msg->flags & TRP_MESSAGE_EMPTIED) == 0) {
+        msg->type->destroy(trp_message_body(msg));
+    }
+    msg->flags |= TRP_MESSAGE_EMPTIED;
+}
+
+/** Gives the block of a PLAIN or REPLY message back.  Does not look at the body. */
+void trp_message_free(struct trp_pool *pool, struct troupe_message *msg);
+
+/** What a message weighs in the charge: the bytes of its block. */
+static inline uint32_t trp_message_weight(const struct troupe_message *msg)
+{
+    return msg->block == TRP_BLOCK_LARGE ? msg->size + 64 : trp_pool_size(msg->block);
+}
+
+#endif

@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runtime.c - start-up and shutdown, step by step; turns for runtimes without threads; the books.
+ */
+#include "runtime.h"
+
+#include <string.h>
+
+#include "exit.h"
+#include "port.h"
+
+/* ---- limits and options ---- */
+
+static uint32_t or_default(uint32_t value, uint32_t standard)
+{
+    return value > 0 ? value : standard;
+}
+
+static void set_limits(struct troupe_limits *limits, const struct troupe_limits *asked)
+{
+    limits->actors = or_default(asked->actors, 4194304);
+    limits->actor_timers = or_default(asked->actor_timers, 65536);
+    limits->actor_watches = or_default(asked->actor_watches, 1048576);
+    limits->actor_ios = or_default(asked->actor_ios, 65536);
+    limits->names = or_default(asked->names, 1048576);
+    limits->memory = asked->memory > 0 ? asked->memory : (uint64_t)1 << 40;
+}
+
+static bool are_options_right(const struct troupe_runtime_options *options)
+{
+    const struct troupe_allocator *allocator = options->allocator;
+
+    return options->workers >= TROUPE_NO_THREADS && options->workers <= TROUPE_WORKERS_MAX &&
+        options->watchdog_ms >= TROUPE_NO_WATCHDOG && options->limits.actors < (uint32_t)1 << 28 &&
+        (allocator == NULL || (allocator->allocate != NULL && allocator->release != NULL));
+}
+
+static void set_options(
+    struct troupe_runtime *runtime, const struct troupe_runtime_options *options)
+{
+    unsigned cpus = trp_port_cpus();
+
+    runtime->options = *options;
+    set_limits(&runtime->limits, &options->limits);
+    runtime->threads = options->workers != TROUPE_NO_THREADS;
+    runtime->worker_count = 1;
+    if (runtime->threads) {
+        runtime->worker_count = options->workers > 0 ? (unsigned)options->workers : cpus;
+        if (runtime->worker_count > TROUPE_WORKERS_MAX) {
+            runtime->worker_count = TROUPE_WORKERS_MAX;
+        }
+    }
+    runtime->worker_max =
+        runtime->threads ? runtime->worker_count + TRP_SPARES_MAX : runtime->worker_count;
+    runtime->shard_count =
+        runtime->worker_count < TRP_SHARDS_MAX ? runtime->worker_count : TRP_SHARDS_MAX;
+    if (options->watchdog_ms == 0) {
+        runtime->options.watchdog_ms = 10;
+    }
+    if (options->seed == 0) {
+        runtime->options.seed = trp_port_random();
+    }
+}
+
+/* ---- create ---- */
+
+static int make_worker(struct troupe_runtime *runtime, unsigned index)
+{
+    struct trp_worker *worker = trp_memory_alloc(&runtime->memory, sizeof *worker, 128);
+
+    if (worker == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    trp_worker_init(worker, runtime, index);
+    runtime->workers[index] = worker;
+    /* release: the worker.  PAIR runtime.running: acquire in worker.c and watchdog.c. */
+    atomic_store_explicit(&runtime->running, index + 1, memory_order_release);
+    return TROUPE_OK;
+}
+
+static void free_workers(struct troupe_runtime *runtime)
+{
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+
+    for (unsigned i = 0; i < count; i++) {
+        trp_pool_fini(&runtime->workers[i]->context.pool);
+        trp_lock_fini(&runtime->workers[i]->wheel.lock);
+        trp_memory_free(&runtime->memory, runtime->workers[i], sizeof *runtime->workers[i]);
+    }
+}
+
+static void init_shards(struct troupe_runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        struct trp_shard *shard = &runtime->shards[i];
+
+        trp_lock_init(&shard->lock);
+        shard->context.runtime = runtime;
+        trp_pool_init(&shard->context.pool, &runtime->memory);
+    }
+}
+
+static void fini_shards(struct troupe_runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        trp_pool_fini(&runtime->shards[i].context.pool);
+        trp_lock_fini(&runtime->shards[i].lock);
+    }
+}
+
+/* What cannot fail. */
+static void init_parts(struct troupe_runtime *runtime)
+{
+    trp_lock_init(&runtime->lock);
+    trp_event_init(&runtime->stopped);
+    trp_event_init(&runtime->watchdog.event);
+    trp_reporter_init(
+        &runtime->reporter, runtime->options.report, runtime->options.report_context);
+    trp_park_init(&runtime->park);
+    trp_inject_init(&runtime->inject, runtime->shard_count);
+    init_shards(runtime);
+}
+
+static void fini_parts(struct troupe_runtime *runtime)
+{
+    fini_shards(runtime);
+    trp_inject_fini(&runtime->inject);
+    trp_park_fini(&runtime->park);
+    trp_reporter_fini(&runtime->reporter);
+    trp_lock_fini(&runtime->lock);
+}
+
+static int make_parts(struct troupe_runtime *runtime)
+{
+    int error = trp_table_init(
+        &runtime->table, runtime, runtime->limits.actors, runtime->options.seed);
+
+    if (error < 0) {
+        return error;
+    }
+    error = trp_poller_create(&runtime->memory, &runtime->poller);
+    if (error < 0) {
+        goto fail_table;
+    }
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        error = make_worker(runtime, i);
+        if (error < 0) {
+            goto fail_workers;
+        }
+    }
+    error = trp_hooks.create(runtime);
+    if (error < 0) {
+        goto fail_workers;
+    }
+    return TROUPE_OK;
+
+fail_workers:
+    free_workers(runtime);
+    trp_poller_destroy(runtime->poller, &runtime->memory);
+fail_table:
+    trp_table_fini(&runtime->table);
+    return error;
+}
+
+int troupe_runtime_create_sized(const struct troupe_runtime_options *given, size_t options_size,
+    struct troupe_runtime **out_runtime)
+{
+    struct troupe_runtime_options options = {0};
+    struct troupe_runtime *runtime;
+    struct trp_memory memory;
+    int error;
+
+    if (out_runtime == NULL || (given != NULL && options_size == 0)) {
+        return TROUPE_EINVAL;
+    }
+    if (given != NULL) {
+        memcpy(&options, given, options_size < sizeof options ? options_size : sizeof options);
+    }
+    if (!are_options_right(&options)) {
+        return TROUPE_EINVAL;
+    }
+    error = trp_reclaim_attach();
+    if (error < 0) {
+        return error;
+    }
+    trp_memory_init(&memory, options.allocator, UINT64_MAX);
+    runtime = trp_memory_alloc(&memory, sizeof *runtime, 128);
+    if (runtime == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    memset(runtime, 0, sizeof *runtime);
+    set_options(runtime, &options);
+    trp_memory_init(&runtime->memory, options.allocator, runtime->limits.memory);
+    trp_port_membarrier_init();
+    init_parts(runtime);
+    error = make_parts(runtime);
+    if (error < 0) {
+        fini_parts(runtime);
+        trp_memory_free(&memory, runtime, sizeof *runtime);
+        return error;
+    }
+    trp_reclaim_open();
+    *out_runtime = runtime;
+    return TROUPE_OK;
+}
+
+/* ---- threads ---- */
+
+static void worker_main(void *arg)
+{
+    struct trp_worker *worker = arg;
+    uint64_t until_ns;
+    int error = trp_reclaim_attach();
+
+    trp_assert(error == TROUPE_OK);
+    (void)trp_reclaim_enter();
+    for (;;) {
+        switch (trp_worker_step(worker, &until_ns)) {
+        case TRP_STEP_RAN:
+            break;
+        case TRP_STEP_IDLE:
+            trp_worker_sleep(worker, until_ns);
+            break;
+        case TRP_STEP_STOP:
+            trp_reclaim_leave(true);
+            trp_reclaim_detach();
+            return;
+        }
+    }
+}
+
+static int start_worker(struct troupe_runtime *runtime, unsigned index)
+{
+    struct trp_worker *worker = runtime->workers[index];
+    int error;
+
+    trp_park_join(&runtime->park);
+    error = trp_port_thread_start(&worker->thread, "troupe", worker_main, worker);
+    if (error < 0) {
+        trp_park_part(&runtime->park);
+    }
+    return error;
+}
+
+static void stop_threads(struct troupe_runtime *runtime)
+{
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+
+    /* seq_cst: before the wake; a worker registers as parked before it looks.  PAIR runtime.stop. */
+    atomic_store_explicit(&runtime->stop, true, memory_order_seq_cst);
+    trp_event_wake(&runtime->watchdog.event);
+    trp_port_thread_join(&runtime->watchdog.thread);
+    trp_park_wake_all(&runtime->park);
+    for (unsigned i = 0; i < count; i++) {
+        trp_port_thread_join(&runtime->workers[i]->thread);
+    }
+    atomic_store_explicit(&runtime->stop, false, memory_order_seq_cst);
+}
+
+bool trp_runtime_start_spare(struct troupe_runtime *runtime)
+{
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+
+    for (unsigned i = runtime->worker_count; i < count; i++) {
+        struct trp_worker *spare = runtime->workers[i];
+
+        if (atomic_load_explicit(&spare->retire, memory_order_acquire)) {
+            trp_port_thread_join(&spare->thread);
+            atomic_store_explicit(&spare->retire, false, memory_order_release);
+            return start_worker(runtime, i) == TROUPE_OK;
+        }
+    }
+    return count < runtime->worker_max && make_worker(runtime, count) == TROUPE_OK &&
+        start_worker(runtime, count) == TROUPE_OK;
+}
+
+static int start_locked(struct troupe_runtime *runtime)
+{
+    if (runtime->state != TRP_RUNTIME_CREATED) {
+        return TROUPE_EBUSY;
+    }
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (!runtime->threads) {
+            trp_park_join(&runtime->park);
+        } else if (start_worker(runtime, i) < 0) {
+            stop_threads(runtime);
+            return TROUPE_ESYSTEM;
+        }
+    }
+    if (runtime->threads && runtime->options.watchdog_ms != TROUPE_NO_WATCHDOG &&
+        trp_port_thread_start(
+            &runtime->watchdog.thread, "troupe-watchdog", trp_watchdog_main, runtime) < 0) {
+        stop_threads(runtime);
+        return TROUPE_ESYSTEM;
+    }
+    runtime->state = TRP_RUNTIME_STARTED;
+    return TROUPE_OK;
+}
+
+int troupe_runtime_start(struct troupe_runtime *runtime)
+{
+    int error;
+
+    if (runtime == NULL) {
+        return TROUPE_EINVAL;
+    }
+    error = trp_reclaim_attach();
+    if (error < 0) {
+        return error;
+    }
+    trp_lock_take(&runtime->lock);
+    error = start_locked(runtime);
+    trp_lock_give(&runtime->lock);
+    return error;
+}
+
+/* ---- the books ---- */
+
+static void add_counters(struct troupe_books *books, const struct trp_counters *counters)
+{
+    /* relaxed: each number is a little old unless nothing runs. */
+#define ADD(name) books->name += atomic_load_explicit(&counters->name, memory_order_relaxed)
+    ADD(sent);
+    ADD(handled);
+    ADD(refused);
+    ADD(shed);
+    ADD(dead);
+    ADD(bounced);
+    ADD(unknown);
+    ADD(late);
+    ADD(spawned);
+    ADD(exited);
+    ADD(failures);
+    ADD(restarts);
+    ADD(slices);
+    ADD(steals);
+    ADD(parks);
+    ADD(wakes);
+#undef ADD
+}
+
+static void read_books(struct troupe_runtime *runtime, struct troupe_books *books)
+{
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+
+    memset(books, 0, sizeof *books);
+    for (unsigned i = 0; i < count; i++) {
+        add_counters(books, &runtime->workers[i]->context.counters);
+    }
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        add_counters(books, &runtime->shards[i].context.counters);
+    }
+    books->queued = books->sent - books->handled - books->refused - books->shed - books->dead -
+        books->bounced;
+    books->stuck = atomic_load_explicit(&runtime->watchdog.stuck, memory_order_relaxed);
+    books->memory = atomic_load_explicit(&runtime->memory.held, memory_order_relaxed);
+}
+
+int troupe_runtime_books(struct troupe_runtime *runtime, struct troupe_books *out_books)
+{
+    if (runtime == NULL || out_books == NULL) {
+        return TROUPE_EINVAL;
+    }
+    if (!trp_reclaim_is_home()) {
+        return TROUPE_EFORKED;
+    }
+    read_books(runtime, out_books);
+    return TROUPE_OK;
+}
+
+/* ---- turns ---- */
+
+int troupe_runtime_fd(const struct troupe_runtime *runtime)
+{
+    return runtime == NULL || runtime->threads ? TROUPE_EINVAL : trp_poller_fd(runtime->poller);
+}
+
+static int wait_of(uint64_t until_ns)
+{
+    uint64_t now_ns = trp_port_now_ns();
+
+    if (until_ns == TRP_NEVER) {
+        return TROUPE_FOREVER;
+    }
+    if (until_ns <= now_ns) {
+        return 0;
+    }
+    until_ns = (until_ns - now_ns + 999999U) / 1000000U;
+    return until_ns < INT32_MAX ? (int)until_ns : INT32_MAX;
+}
+
+/* Steps the one worker until it is idle or `end_ns`.  Returns until when it is idle, 0 if it is not. */
+static uint64_t run_until(struct troupe_runtime *runtime, uint64_t end_ns)
+{
+    struct trp_worker *worker = runtime->workers[0];
+    uint64_t until_ns = TRP_NEVER;
+    unsigned steps = 0;
+
+    if (worker->mode == TRP_WORKER_PARKED) {
+        trp_worker_sleep(worker, 0);
+    }
+    while (trp_worker_step(worker, &until_ns) != TRP_STEP_IDLE) {
+        if (++steps % 16 == 0 && trp_port_now_ns() >= end_ns) {
+            return 0;
+        }
+    }
+    return until_ns;
+}
+
+int troupe_runtime_turn(struct troupe_runtime *runtime, int budget_ms, int *out_wait_ms)
+{
+    uint64_t until_ns;
+    bool was_offline;
+    int error;
+
+    if (runtime == NULL || runtime->threads || budget_ms < 0 || out_wait_ms == NULL) {
+        return TROUPE_EINVAL;
+    }
+    if (trp_worker_current() != NULL) {
+        return TROUPE_EBUSY;
+    }
+    error = trp_reclaim_attach();
+    if (error < 0) {
+        return error;
+    }
+    was_offline = trp_reclaim_enter();
+    until_ns = run_until(runtime, trp_port_now_ns() + (uint64_t)budget_ms * 1000000U);
+    trp_reclaim_leave(was_offline);
+    *out_wait_ms = until_ns == 0 ? 0 : wait_of(until_ns);
+    return TROUPE_OK;
+}
+
+/* ---- stop ---- */
+
+static bool are_all_gone(struct troupe_runtime *runtime)
+{
+    struct troupe_books books;
+
+    read_books(runtime, &books);
+    return books.spawned == books.exited;
+}
+
+/* Does something to every live actor, or only to those that foreign threads spawned; returns how many. */
+static unsigned tell(struct troupe_runtime *runtime, bool roots_only,
+    void (*fn)(struct troupe_runtime *runtime, troupe_pid pid))
+{
+    uint32_t slots = trp_table_slots(&runtime->table);
+    unsigned count = 0;
+
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        struct troupe_actor *actor = trp_table_cell(&runtime->table, slot);
+        /* acquire: `parent`.  PAIR actor.pid. */
+        troupe_pid pid = atomic_load_explicit(&actor->pid, memory_order_acquire);
+
+        if (pid != TROUPE_NOBODY && (!roots_only || actor->parent == TROUPE_NOBODY)) {
+            count++;
+            if (fn != NULL) {
+                fn(runtime, pid);
+            }
+        }
+    }
+    return count;
+}
+
+static void kill_actor(struct troupe_runtime *runtime, troupe_pid pid)
+{
+    struct trp_visit visit;
+    struct troupe_actor *actor;
+
+    if (trp_context_enter(runtime, &visit) < 0) {
+        return;
+    }
+    actor = trp_actor_find(runtime, pid);
+    if (actor != NULL) {
+        trp_actor_signal(visit.context, actor, TRP_SIGNAL_KILL);
+        /* One that rests between two incarnations has no code to stop: it goes as it is. */
+        int ignored = trp_actor_release(visit.context, pid);
+
+        (void)ignored;
+    }
+    trp_context_leave(&visit);
+}
+
+static void report_unstopped(struct troupe_runtime *runtime, troupe_pid pid)
+{
+    struct trp_visit visit;
+    struct troupe_actor *actor;
+    const char *name = "";
+
+    if (trp_context_enter(runtime, &visit) < 0) {
+        return;
+    }
+    actor = trp_actor_find(runtime, pid);
+    if (actor != NULL) {
+        name = actor->behaviour->name;
+    }
+    trp_context_leave(&visit);
+    if (actor != NULL) {
+        trp_report(runtime, TROUPE_REPORT_UNSTOPPED, pid, name,
+            "did not end in the time that troupe_runtime_stop() gave it");
+    }
+}
+
+/* Waits a little for actors to end: until one does, or `until_ns`. */
+static void wait_a_little(struct troupe_runtime *runtime, uint32_t value, uint64_t until_ns)
+{
+    uint64_t soon_ns = trp_port_now_ns() + 10000000U;
+
+    if (runtime->threads) {
+        trp_event_wait(&runtime->stopped, value, until_ns < soon_ns ? until_ns : soon_ns);
+    } else {
+        (void)run_until(runtime, trp_port_now_ns() + 1000000U);
+    }
+}
+
+/* Waits until all have ended (true), or until `until_ns`, or, with `roots`, until no root is left. */
+static bool await_end(struct troupe_runtime *runtime, uint64_t until_ns, bool roots)
+{
+    for (;;) {
+        uint32_t value = trp_event_value(&runtime->stopped);
+
+        if (are_all_gone(runtime)) {
+            return true;
+        }
+        if (trp_port_now_ns() >= until_ns || (roots && tell(runtime, true, NULL) == 0)) {
+            return false;
+        }
+        wait_a_little(runtime, value, until_ns);
+    }
+}
+
+static bool end_actors(struct troupe_runtime *runtime, int wait_ms)
+{
+    uint64_t begin_ns = trp_port_now_ns();
+    uint64_t half_ns = TRP_EVENT_FOREVER;
+    uint64_t end_ns = TRP_EVENT_FOREVER;
+
+    if (wait_ms != TROUPE_FOREVER) {
+        half_ns = begin_ns + (uint64_t)wait_ms * 500000U;
+        end_ns = begin_ns + (uint64_t)wait_ms * 1000000U;
+    }
+    tell(runtime, true, trp_hooks.shutdown);
+    if (await_end(runtime, half_ns, true)) {
+        return true;
+    }
+    tell(runtime, false, trp_hooks.shutdown);
+    if (await_end(runtime, half_ns, false)) {
+        return true;
+    }
+    tell(runtime, false, kill_actor);
+    return await_end(runtime, end_ns, false);
+}
+
+static int stop_locked(struct troupe_runtime *runtime, int wait_ms)
+{
+    if (runtime->state != TRP_RUNTIME_STARTED) {
+        return TROUPE_OK;
+    }
+    /* seq_cst: before we count; whoever buries an actor counts it, then looks.  PAIR runtime.stopping. */
+    atomic_store_explicit(&runtime->stopping, true, memory_order_seq_cst);
+    if (!end_actors(runtime, wait_ms)) {
+        atomic_store_explicit(&runtime->stopping, false, memory_order_relaxed);
+        tell(runtime, false, report_unstopped);
+        return TROUPE_ETIMEDOUT;
+    }
+    if (runtime->threads) {
+        stop_threads(runtime);
+    }
+    runtime->state = TRP_RUNTIME_STOPPED;
+    return TROUPE_OK;
+}
+
+int troupe_runtime_stop(struct troupe_runtime *runtime, int wait_ms)
+{
+    int error;
+
+    if (runtime == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
+        return TROUPE_EINVAL;
+    }
+    error = trp_reclaim_attach();
+    if (error < 0) {
+        return error;
+    }
+    trp_lock_take(&runtime->lock);
+    error = stop_locked(runtime, wait_ms);
+    trp_lock_give(&runtime->lock);
+    return error;
+}
+
+/* ---- destroy ---- */
+
+/* One thread, nobody else runs: steps all workers until none has anything to do. */
+static void step_all(struct troupe_runtime *runtime)
+{
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    bool ran = true;
+
+    while (ran) {
+        ran = false;
+        for (unsigned i = 0; i < count; i++) {
+            uint64_t until_ns;
+
+            ran = trp_worker_step(runtime->workers[i], &until_ns) == TRP_STEP_RAN || ran;
+            trp_reclaim_quiescent();
+        }
+    }
+}
+
+/* Every cell that ended comes back, with what raced into it. */
+static void collect(struct troupe_runtime *runtime)
+{
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        trp_exit_flush(&runtime->shards[i].context, true);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        trp_exit_flush(&runtime->workers[i]->context, true);
+    }
+    trp_reclaim_leave(true);
+    trp_reclaim_barrier();
+    (void)trp_reclaim_enter();
+    step_all(runtime);
+}
+
+static void destroy_parts(struct troupe_runtime *runtime)
+{
+    bool was_offline = trp_reclaim_enter();
+
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        trp_park_join(&runtime->park);
+    }
+    tell(runtime, false, kill_actor);
+    step_all(runtime);
+    collect(runtime);
+    trp_hooks.destroy(runtime);
+    trp_reclaim_leave(was_offline);
+    trp_reclaim_barrier();
+    trp_poller_destroy(runtime->poller, &runtime->memory);
+    fini_parts(runtime);
+    free_workers(runtime);
+    trp_table_fini(&runtime->table);
+}
+
+int troupe_runtime_destroy(struct troupe_runtime *runtime)
+{
+    struct trp_memory memory;
+    int error;
+
+    if (runtime == NULL) {
+        return TROUPE_OK;
+    }
+    error = trp_reclaim_attach();
+    if (error < 0) {
+        return error;
+    }
+    if (runtime->state == TRP_RUNTIME_STARTED || trp_worker_current() != NULL) {
+        return TROUPE_EBUSY;
+    }
+    destroy_parts(runtime);
+    trp_memory_init(&memory, &runtime->memory.allocator, UINT64_MAX);
+    trp_memory_free(&memory, runtime, sizeof *runtime);
+    trp_reclaim_close();
+    return TROUPE_OK;
+}
+
+/* ---- views for lib ---- */
+
+unsigned troupe_runtime_workers(const struct troupe_runtime *runtime)
+{
+    return runtime != NULL ? runtime->worker_count : 0;
+}
+
+struct trp_memory *trp_runtime_memory(struct troupe_runtime *runtime)
+{
+    return &runtime->memory;
+}
+
+const struct troupe_limits *trp_runtime_limits(const struct troupe_runtime *runtime)
+{
+    return &runtime->limits;
+}
+
+struct trp_poller *trp_runtime_poller(const struct troupe_runtime *runtime)
+{
+    return runtime->poller;
+}
+
+void *trp_runtime_module(const struct troupe_runtime *runtime, enum trp_module module)
+{
+    return runtime->modules[module];
+}
+
+void trp_runtime_set_module(struct troupe_runtime *runtime, enum trp_module module, void *data)
+{
+    runtime->modules[module] = data;
+}
+
+int troupe_attach(void)
+{
+    return trp_reclaim_attach();
+}
+
+void troupe_detach(void)
+{
+    if (trp_worker_current() == NULL) {
+        trp_reclaim_detach();
+    }
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * send.c - a message's way in: find the actor, admit, push, queue its run slot, wake a worker.
+ *
+ * Foreign threads may wait for room.  A waiter registers (extra->waiters, and the count `waiting` beside the
+ * charge), looks once more, and sleeps.  While somebody waits, whoever does not is refused, so nobody barges.
+ * The reader, when it has given room back and sees `waiting`, wakes the first; that one takes its room, and wakes the
+ * next if there is more.  No wake-up is lost: registering is a seq_cst add before the second look; the reader gives
+ * room before it reads `waiting`, and reads it again, seq_cst, after it has parked.
+ */
+#include "send.h"
+
+#include <string.h>
+
+#include <troupe/mailbox.h>
+
+#include "core.h"
+#include "runtime.h"
+#include "seam.h"
+#include "worker.h"
+
+/* ---- the one way in ---- */
+
+/* Places a chain that was admitted, or is reserved. */
+static void place(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last)
+{
+    if (trp_mailbox_push(&actor->mailbox, &first->node, &last->node)) {
+        trp_worker_schedule(context, actor);
+    }
+}
+
+void trp_send_reserved(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *msg)
+{
+    trp_count(&context->counters.sent, 1);
+    place(context, actor, msg, msg);
+}
+
+static void mark_charged(struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *msg = first;
+
+    for (;;) {
+        msg->flags |= TRP_MESSAGE_CHARGED;
+        if (--count == 0) {
+            return;
+        }
+        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
+    }
+}
+
+/* Admits `count` messages of `bytes`; `waited`: the caller is the waiter whose turn it is. */
+static int admit(struct troupe_actor *actor, uint32_t count, uint64_t bytes, bool waited)
+{
+    uint64_t cap = actor->charge.cap;
+
+    if (trp_unlikely(count > cap >> 40 || bytes > (cap & TRP_CHARGE_BYTES))) {
+        return bytes > (cap & TRP_CHARGE_BYTES) ? TROUPE_EMSGSIZE : TROUPE_EFULL;
+    }
+    /* relaxed: a waiter that comes just now may be overtaken once. */
+    if (trp_unlikely(!waited &&
+            atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
+        return TROUPE_EFULL;
+    }
+    if (trp_fault(TRP_FAULT_FULL)) {
+        return TROUPE_EFULL;
+    }
+    return trp_charge_take(&actor->charge, count, bytes);
+}
+
+int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_message *first,
+    struct troupe_message *last, uint32_t count, uint64_t bytes)
+{
+    struct troupe_actor *actor = trp_actor_find(context->runtime, to);
+    int error = actor != NULL ? admit(actor, count, bytes, false) : TROUPE_EGONE;
+
+    trp_count(&context->counters.sent, count);
+    if (trp_unlikely(error < 0)) {
+        trp_count(&context->counters.refused, count);
+        return error;
+    }
+    mark_charged(first, count);
+    place(context, actor, first, last);
+    return TROUPE_OK;
+}
+
+/* ---- waiting for room ---- */
+
+struct waiter {
+    struct trp_list entry; /* under the extra's lock */
+    _Atomic bool called;   /* it is this one's turn, or the actor has ended: the caller's last touch */
+    struct trp_event event;
+};
+
+/* Under lock.  Calls the first waiter, which stays counted in `waiting` until it has tried. */
+static void call_first(struct trp_extra *extra)
+{
+    struct trp_list *entry = trp_list_pop(&extra->waiters);
+
+    if (entry != NULL) {
+        struct waiter *waiter = trp_container_of(entry, struct waiter, entry);
+
+        trp_event_wake(&waiter->event);
+        /* release: we are done with the waiter, which lies on its thread's stack.
+         * PAIR waiter.called: outlive_caller(). */
+        atomic_store_explicit(&waiter->called, true, memory_order_release);
+    }
+}
+
+void trp_send_admit(struct troupe_actor *actor)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+    uint64_t queued = trp_charge_queued(&actor->charge);
+
+    /* Half empty: a wake-up costs as much as many messages. */
+    if (extra == NULL || queued >> 40 > (actor->charge.cap >> 40) / 2 ||
+        (queued & TRP_CHARGE_BYTES) > (actor->charge.cap & TRP_CHARGE_BYTES) / 2) {
+        return;
+    }
+    trp_lock_take(&extra->lock);
+    call_first(extra);
+    trp_lock_give(&extra->lock);
+}
+
+void trp_send_release_waiters(struct troupe_actor *actor)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+
+    if (extra == NULL) {
+        return;
+    }
+    trp_lock_take(&extra->lock);
+    while (!trp_list_is_empty(&extra->waiters)) {
+        call_first(extra);
+    }
+    trp_lock_give(&extra->lock);
+}
+
+/* One try of a waiter, inside a visit.  TROUPE_EFULL: registered again, sleep. */
+static int try_as_waiter(
+    struct trp_visit *visit, troupe_pid to, struct troupe_message *msg, struct waiter *waiter)
+{
+    struct troupe_actor *actor = trp_actor_find(visit->context->runtime, to);
+    struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(actor) : NULL;
+    int error;
+
+    if (actor == NULL) {
+        return TROUPE_EGONE;
+    }
+    if (extra == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    trp_lock_take(&extra->lock);
+    atomic_store_explicit(&waiter->called, false, memory_order_relaxed);
+    trp_list_push(&extra->waiters, &waiter->entry);
+    /* seq_cst: registered before the look at the room.  PAIR actor.waiting: worker.c after parking, and seal(). */
+    atomic_fetch_add_explicit(&actor->waiting, 1, memory_order_seq_cst);
+    error = atomic_load_explicit(&actor->pid, memory_order_seq_cst) == to
+        ? admit(actor, 1, trp_message_weight(msg), true)
+        : TROUPE_EGONE;
+    if (error != TROUPE_EFULL) {
+        trp_list_remove(&waiter->entry);
+        atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
+        /* More room, or none ever: let the next one look. */
+        call_first(extra);
+    }
+    trp_lock_give(&extra->lock);
+    if (error == TROUPE_OK) {
+        msg->flags |= TRP_MESSAGE_CHARGED;
+        trp_count(&visit->context->counters.sent, 1);
+        place(visit->context, actor, msg, msg);
+    }
+    return error;
+}
+
+/* After sleeping: not registered any more.  False: the actor has ended, and will call us if it has not yet. */
+static bool unregister(struct trp_visit *visit, troupe_pid to, struct waiter *waiter, bool give_up)
+{
+    struct troupe_actor *actor = trp_actor_find(visit->context->runtime, to);
+    struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
+
+    if (extra == NULL) {
+        return false;
+    }
+    trp_lock_take(&extra->lock);
+    trp_list_remove(&waiter->entry);
+    atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
+    if (give_up && atomic_load_explicit(&waiter->called, memory_order_relaxed)) {
+        /* It was our turn: pass it on. */
+        call_first(extra);
+    }
+    trp_lock_give(&extra->lock);
+    return true;
+}
+
+/* Whoever ends the actor still has to let go of the waiter. */
+static void outlive_caller(struct waiter *waiter)
+{
+    /* acquire: the caller is done.  PAIR waiter.called: call_first(). */
+    while (!atomic_load_explicit(&waiter->called, memory_order_acquire)) {
+        trp_port_yield();
+    }
+}
+
+static int refuse(struct trp_visit *visit, int error)
+{
+    trp_count(&visit->context->counters.sent, 1);
+    trp_count(&visit->context->counters.refused, 1);
+    return error;
+}
+
+static int wait_for_room(
+    struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
+{
+    uint64_t until_ns = wait_ms == TROUPE_FOREVER
+        ? TRP_EVENT_FOREVER
+        : trp_port_now_ns() + (uint64_t)wait_ms * 1000000U;
+    struct waiter waiter;
+
+    trp_event_init(&waiter.event);
+    trp_list_init(&waiter.entry);
+    for (;;) {
+        uint32_t value = trp_event_value(&waiter.event);
+        struct trp_visit visit;
+        int error = trp_context_enter(runtime, &visit);
+        bool late;
+        bool gone;
+
+        if (error < 0) {
+            return error;
+        }
+        error = try_as_waiter(&visit, to, msg, &waiter);
+        if (error < 0 && error != TROUPE_EFULL) {
+            (void)refuse(&visit, error);
+        }
+        trp_context_leave(&visit);
+        if (error != TROUPE_EFULL) {
+            return error;
+        }
+        trp_event_wait(&waiter.event, value, until_ns);
+        late = until_ns != TRP_EVENT_FOREVER && trp_port_now_ns() >= until_ns;
+        error = trp_context_enter(runtime, &visit);
+        trp_assert(error == TROUPE_OK);
+        gone = !unregister(&visit, to, &waiter, late);
+        if (late || gone) {
+            error = refuse(&visit, gone ? TROUPE_EGONE : TROUPE_ETIMEDOUT);
+        }
+        trp_context_leave(&visit);
+        if (gone) {
+            outlive_caller(&waiter);
+        }
+        if (error < 0) {
+            return error;
+        }
+    }
+}
+
+/* ---- public ---- */
+
+static bool is_body_right(const struct troupe_type *type, const void *body, size_t size)
+{
+    return type != NULL && (body != NULL) == (size > 0) && size >= type->size &&
+        (size == type->size || type->variable) && size <= TROUPE_BODY_MAX;
+}
+
+int troupe_send_bytes(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
+    const void *body, size_t size)
+{
+    struct trp_context *context;
+    struct troupe_message *msg;
+    int error;
+
+    if (trp_unlikely(!trp_actor_is_mine(self) || !is_body_right(type, body, size))) {
+        return TROUPE_EINVAL;
+    }
+    context = trp_context_of(self);
+    msg = trp_message_create(&context->pool, type, size, 0);
+    if (trp_unlikely(msg == NULL)) {
+        return TROUPE_ENOMEM;
+    }
+    msg->sender = trp_actor_pid(self);
+    if (size > 0) {
+        memcpy(trp_message_body(msg), body, size);
+    }
+    error = trp_send_charged(context, to, msg, msg, 1, trp_message_weight(msg));
+    if (trp_unlikely(error < 0)) {
+        trp_message_free(&context->pool, msg);
+    }
+    return error;
+}
+
+int troupe_send(
+    struct troupe_actor *self, troupe_pid to, const struct troupe_type *type, const void *body)
+{
+    return troupe_send_bytes(self, to, type, body, type != NULL ? type->size : 0);
+}
+
+/* A message that its user owned is about to go. */
+static void let_go(struct troupe_message *msg, troupe_pid sender)
+{
+    if (msg->flags & TRP_MESSAGE_REQUEST) {
+        trp_list_remove(&trp_message_extension(msg)->held);
+    } else {
+        msg->sender = sender;
+    }
+}
+
+/* It was refused: as it was before. */
+static void take_back(struct trp_context *context, struct trp_list *held, struct troupe_message *msg)
+{
+    msg->flags &= (uint16_t)~TRP_MESSAGE_CHARGED;
+    trp_message_set_runtime(msg, context->runtime);
+    if ((msg->flags & TRP_MESSAGE_REQUEST) && held != NULL) {
+        trp_list_push(held, &trp_message_extension(msg)->held);
+    }
+}
+
+static struct trp_list *held_of(struct troupe_actor *self)
+{
+    struct trp_extra *extra = self != NULL ? trp_actor_extra(self) : NULL;
+
+    return extra != NULL ? &extra->held : NULL;
+}
+
+static int send_owned(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
+{
+    struct trp_context *context = trp_context_of(self);
+    int error = trp_send_charged(context, to, msg, msg, 1, trp_message_weight(msg));
+
+    if (trp_unlikely(error < 0)) {
+        take_back(context, held_of(self), msg);
+    }
+    return error;
+}
+
+int troupe_send_message(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
+{
+    if (!trp_actor_is_mine(self) || msg == NULL || msg == self->current) {
+        return TROUPE_EINVAL;
+    }
+    let_go(msg, trp_actor_pid(self));
+    return send_owned(self, to, msg);
+}
+
+/* Undoes troupe_take(): the handler's message has its body and its caller again. */
+static void give_back(struct troupe_actor *self, struct troupe_message *msg, struct troupe_message *copy)
+{
+    struct trp_context *context = trp_context_of(self);
+
+    /* What the type allows to be moved there may be moved back. */
+    memcpy(trp_message_body(msg), trp_message_body(copy), copy->size);
+    msg->flags &= (uint16_t)~TRP_MESSAGE_EMPTIED;
+    if (copy->flags & TRP_MESSAGE_REQUEST) {
+        trp_list_remove(&trp_message_extension(copy)->held);
+        msg->flags |= TRP_MESSAGE_REQUEST;
+    }
+    self->taken = false;
+    trp_message_free(&context->pool, copy);
+}
+
+int troupe_forward(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
+{
+    struct troupe_message *copy;
+    int error = troupe_take(self, msg, &copy);
+
+    if (error < 0) {
+        return error;
+    }
+    let_go(copy, copy->sender);
+    error = send_owned(self, to, copy);
+    if (error < 0) {
+        give_back(self, msg, copy);
+    }
+    return error;
+}
+
+/* Links `count` messages into a chain and adds up their weight. */
+static uint64_t chain(struct troupe_message **msgs, size_t count, troupe_pid sender)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        let_go(msgs[i], sender);
+        bytes += trp_message_weight(msgs[i]);
+        /* relaxed: the push publishes them. */
+        atomic_store_explicit(&msgs[i]->node.next, i + 1 < count ? &msgs[i + 1]->node : NULL,
+            memory_order_relaxed);
+    }
+    return bytes;
+}
+
+int troupe_send_batch(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message **msgs, size_t count)
+{
+    struct trp_context *context;
+    uint64_t bytes;
+    int error;
+
+    if (!trp_actor_is_mine(self) || (msgs == NULL && count > 0) || count > TROUPE_CAPACITY_MAX) {
+        return TROUPE_EINVAL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (msgs[i] == NULL || msgs[i] == self->current) {
+            return TROUPE_EINVAL;
+        }
+    }
+    if (count == 0) {
+        return TROUPE_OK;
+    }
+    context = trp_context_of(self);
+    bytes = chain(msgs, count, trp_actor_pid(self));
+    error = trp_send_charged(context, to, msgs[0], msgs[count - 1], (uint32_t)count, bytes);
+    if (error < 0) {
+        for (size_t i = 0; i < count; i++) {
+            take_back(context, held_of(self), msgs[i]);
+        }
+    }
+    return error;
+}
+
+/* Who sends from here: the actor whose callback this is, if it is one of this runtime. */
+static struct troupe_actor *sender_here(struct trp_context *context)
+{
+    return context->worker != NULL ? context->worker->current : NULL;
+}
+
+int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg)
+{
+    struct trp_visit visit;
+    struct troupe_actor *self;
+    int error;
+
+    if (msg == NULL) {
+        return TROUPE_EINVAL;
+    }
+    error = trp_context_enter(runtime, &visit);
+    if (error < 0) {
+        return error;
+    }
+    self = sender_here(visit.context);
+    let_go(msg, self != NULL ? trp_actor_pid(self) : TROUPE_NOBODY);
+    error = trp_send_charged(visit.context, to, msg, msg, 1, trp_message_weight(msg));
+    if (error < 0) {
+        take_back(visit.context, held_of(self), msg);
+    }
+    trp_context_leave(&visit);
+    return error;
+}
+
+int troupe_send_wait(
+    struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
+{
+    int error;
+
+    if (msg == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
+        return TROUPE_EINVAL;
+    }
+    error = troupe_try_send(runtime, to, msg);
+    if (error != TROUPE_EFULL || wait_ms == 0) {
+        return error == TROUPE_EFULL ? TROUPE_ETIMEDOUT : error;
+    }
+    error = wait_for_room(runtime, to, msg, wait_ms);
+    if (error < 0) {
+        trp_message_set_runtime(msg, runtime);
+    }
+    return error;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+#include "table.h"
+
+#include <string.h>
+
+#include "core.h"
+
+static size_t directory_size(const struct trp_table *table)
+{
+    return ((size_t)table->limit / TRP_TABLE_SEGMENT + 1) * sizeof *table->segments;
+}
+
+int trp_table_init(
+    struct trp_table *table, struct troupe_runtime *runtime, uint32_t limit, uint64_t seed)
+{
+    table->runtime = runtime;
+    table->memory = NULL;
+    table->limit = limit;
+    table->seed = seed;
+    table->spare = NULL;
+    atomic_init(&table->segment_count, 0);
+    trp_lock_init(&table->lock);
+    table->memory = trp_runtime_memory(runtime);
+    table->segments =
+        trp_memory_alloc(table->memory, directory_size(table), TRP_CACHE_LINE);
+    if (table->segments == NULL) {
+        trp_lock_fini(&table->lock);
+        return TROUPE_ENOMEM;
+    }
+    for (size_t i = 0; i < directory_size(table) / sizeof *table->segments; i++) {
+        atomic_init(&table->segments[i], NULL);
+    }
+    return TROUPE_OK;
+}
+
+void trp_table_fini(struct trp_table *table)
+{
+    uint32_t count = atomic_load_explicit(&table->segment_count, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < count; i++) {
+        trp_memory_free(table->memory,
+            atomic_load_explicit(&table->segments[i], memory_order_relaxed),
+            TRP_TABLE_SEGMENT * sizeof(struct troupe_actor));
+    }
+    trp_memory_free(table->memory, (void *)(uintptr_t)table->segments, directory_size(table));
+    trp_lock_fini(&table->lock);
+}
+
+/* A stream of generations that another runtime does not have. */
+static uint32_t first_generation(const struct trp_table *table, uint32_t slot)
+{
+    uint64_t x = table->seed + (uint64_t)slot * 0x9e3779b97f4a7c15U;
+
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+    return (uint32_t)(x >> 32);
+}
+
+static void prepare_cell(struct trp_table *table, struct troupe_actor *actor, uint32_t slot)
+{
+    memset(actor, 0, sizeof *actor);
+    atomic_init(&actor->pid, TROUPE_NOBODY);
+    atomic_init(&actor->extra, NULL);
+    atomic_init(&actor->phase, TRP_PHASE_FREE);
+    actor->runtime = table->runtime;
+    actor->slot = slot;
+    actor->generation = first_generation(table, slot);
+}
+
+/* Under lock.  A new segment, its cells being cut by the caller's context. */
+static int grow(struct trp_table *table, struct trp_cells *cells)
+{
+    uint32_t index = atomic_load_explicit(&table->segment_count, memory_order_relaxed);
+    uint32_t first = index * TRP_TABLE_SEGMENT;
+    struct troupe_actor *segment;
+
+    if (first >= table->limit) {
+        return TROUPE_ELIMIT;
+    }
+    segment = trp_memory_alloc(
+        table->memory, TRP_TABLE_SEGMENT * sizeof *segment, alignof(struct troupe_actor));
+    if (segment == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    for (uint32_t i = 0; i < TRP_TABLE_SEGMENT; i++) {
+        prepare_cell(table, &segment[i], first + i);
+    }
+    /* release: the cells.  PAIR table.segment: acquire in trp_table_find(). */
+    atomic_store_explicit(&table->segments[index], segment, memory_order_release);
+    atomic_store_explicit(&table->segment_count, index + 1, memory_order_release);
+    cells->segment = segment;
+    cells->segment_left =
+        table->limit - first < TRP_TABLE_SEGMENT ? table->limit - first : TRP_TABLE_SEGMENT;
+    return TROUPE_OK;
+}
+
+static void append(struct trp_cells *cells, struct troupe_actor *first, struct troupe_actor *last,
+    uint32_t count)
+{
+    last->link = NULL;
+    if (cells->last != NULL) {
+        cells->last->link = first;
+    } else {
+        cells->first = first;
+    }
+    cells->last = last;
+    cells->count += count;
+}
+
+static struct troupe_actor *pop(struct trp_cells *cells)
+{
+    struct troupe_actor *actor = cells->first;
+
+    if (actor != NULL) {
+        cells->first = actor->link;
+        if (cells->first == NULL) {
+            cells->last = NULL;
+        }
+        cells->count--;
+        actor->link = NULL;
+    }
+    return actor;
+}
+
+/* Under lock.  Takes a bundle that another context had too much of. */
+static bool take_bundle(struct trp_table *table, struct trp_cells *cells)
+{
+    struct troupe_actor *first = table->spare;
+    struct troupe_actor *last;
+
+    if (first == NULL) {
+        return false;
+    }
+    table->spare = (struct troupe_actor *)(uintptr_t)first->arg;
+    first->arg = NULL;
+    last = first;
+    while (last->link != NULL) {
+        last = last->link;
+    }
+    append(cells, first, last, TRP_TABLE_BUNDLE);
+    return true;
+}
+
+int trp_table_take(
+    struct trp_table *table, struct trp_cells *cells, struct troupe_actor **out_actor)
+{
+    if (cells->count <= TRP_TABLE_REST && cells->segment_left == 0) {
+        int error = TROUPE_OK;
+
+        trp_lock_take(&table->lock);
+        if (!take_bundle(table, cells)) {
+            error = grow(table, cells);
+        }
+        trp_lock_give(&table->lock);
+        if (error < 0 && cells->count == 0) {
+            return error;
+        }
+        /* At the limit, or without memory, a slot rests for a shorter time. */
+    }
+    if (cells->count > TRP_TABLE_REST || cells->segment_left == 0) {
+        *out_actor = pop(cells);
+        return TROUPE_OK;
+    }
+    *out_actor = cells->segment++;
+    cells->segment_left--;
+    return TROUPE_OK;
+}
+
+/* Cuts the oldest bundle off. */
+static struct troupe_actor *cut_bundle(struct trp_cells *cells)
+{
+    struct troupe_actor *first = cells->first;
+    struct troupe_actor *last = first;
+
+    for (uint32_t i = 1; i < TRP_TABLE_BUNDLE; i++) {
+        last = last->link;
+    }
+    cells->first = last->link;
+    cells->count -= TRP_TABLE_BUNDLE;
+    last->link = NULL;
+    return first;
+}
+
+void trp_table_give(struct trp_table *table, struct trp_cells *cells, struct troupe_actor *actor)
+{
+    append(cells, actor, actor, 1);
+    if (cells->count >= TRP_TABLE_REST + 2 * TRP_TABLE_BUNDLE) {
+        struct troupe_actor *bundle = cut_bundle(cells);
+
+        trp_lock_take(&table->lock);
+        bundle->arg = table->spare;
+        table->spare = bundle;
+        trp_lock_give(&table->lock);
+    }
+}
+
+troupe_pid trp_table_next_pid(struct troupe_actor *actor)
+{
+    troupe_pid pid;
+
+    actor->generation++;
+    pid = (troupe_pid)actor->generation << TRP_TABLE_SLOT_BITS | actor->slot;
+    if (pid == TROUPE_NOBODY) {
+        actor->generation++;
+        pid = (troupe_pid)actor->generation << TRP_TABLE_SLOT_BITS | actor->slot;
+    }
+    return pid;
+}
+
+uint32_t trp_table_slots(const struct trp_table *table)
+{
+    /* acquire: the segments.  PAIR table.segment. */
+    return atomic_load_explicit(&table->segment_count, memory_order_acquire) * TRP_TABLE_SEGMENT;
+}
+
+struct troupe_actor *trp_table_cell(const struct trp_table *table, uint32_t slot)
+{
+    struct troupe_actor *segment;
+
+    if (slot >= trp_table_slots(table)) {
+        return NULL;
+    }
+    /* relaxed: trp_table_slots() has acquired it. */
+    segment = atomic_load_explicit(
+        &table->segments[slot >> TRP_TABLE_SEGMENT_BITS], memory_order_relaxed);
+    return &segment[slot & (TRP_TABLE_SEGMENT - 1)];
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.h - one worker: its queue, its LIFO slot, its wheel, and one step of its work.
+ *
+ * A worker is a state machine that never blocks: step() runs one slice, or does one round of looking for work, or says
+ * until when there is nothing to do.  A thread is a loop around it (runtime.c); simulation calls the steps of
+ * several on one thread.
+ *
+ * The LIFO slot holds the actor that was made runnable last: its message is still in this core's cache.  Only
+ * the owner touches it, with plain loads and stores, unless the worker is stuck in a handler: then the
+ * watchdog takes it, by the protocol of a biased lock (see lifo_swap() in worker.c).
+ */
+#ifndef TRP_WORKER_H
+#define TRP_WORKER_H
+
+#include <setjmp.h>
+
+#include "context.h"
+#include "park.h"
+#include "port.h"
+#include "runq.h"
+#include "timer.h"
+
+/** Consecutive runs out of the LIFO slot. */
+#define TRP_LIFO_RUNS 3
+
+/** Most messages of a slice, and most time, looked at every 8 messages. */
+#define TRP_SLICE_MESSAGES 64
+#define TRP_SLICE_NS 200000
+
+enum trp_step {
+    TRP_STEP_RAN,  /* there may be more to do at once */
+    TRP_STEP_IDLE, /* parked: sleep until woken, at most until *out_until_ns */
+    TRP_STEP_STOP, /* the worker is done for good */
+};
+
+enum trp_worker_mode {
+    TRP_WORKER_RUNNING,
+    TRP_WORKER_SEARCHING,
+    TRP_WORKER_PARKED,
+};
+
+struct trp_worker {
+    struct trp_context context; /* owner */
+
+    /* Set once. */
+    struct troupe_runtime *runtime;
+    unsigned index;
+
+    /* Owner. */
+    struct troupe_actor *current; /* whose callback runs */
+    uint64_t now_ns;              /* the clock when it was read last */
+    uint64_t tick_ns;             /* the clock at the last round of duties */
+    uint64_t polled_ns;           /* when this worker last looked at the poller */
+    uint64_t slice_ns;            /* what a slice takes: moving average */
+    uint64_t random;
+    uint32_t slices;              /* since the last round of duties */
+    uint32_t rounds;              /* of duties */
+    uint32_t lifo_runs;           /* in a row */
+    uint32_t spins;               /* rounds of searching in vain */
+    enum trp_worker_mode mode;
+    bool polls;                   /* parked in the poller */
+    uint32_t event_value;         /* of `event`, before registering as parked */
+    jmp_buf unwind;               /* where troupe_exit() goes */
+    struct troupe_reason reason;  /* of the current actor: recorded by troupe_fail(), troupe_exit(), a signal */
+    bool has_reason;
+    uint32_t handled;             /* in this slice */
+    uint32_t charged;             /* of them charged, */
+    uint64_t charged_bytes;       /* and their weight, not yet given back */
+    struct trp_port_thread thread;
+
+    /* Owner, or the watchdog when rescuing. */
+    _Atomic(struct troupe_actor *) lifo;
+    _Atomic bool lifo_busy;   /* owner */
+    _Atomic bool lifo_rescue; /* watchdog */
+
+    /* Owner writes, the watchdog reads. */
+    alignas(128) _Atomic uint64_t beats;      /* slices begun and ended: odd while in one */
+    _Atomic(const char *) behaviour;          /* name of whose slice it is */
+    _Atomic troupe_pid behaviour_pid;
+    _Atomic bool retire;                      /* watchdog: a spare worker that is not needed any more */
+
+    /* Any thread. */
+    alignas(128) struct trp_event event;      /* where it sleeps */
+    struct trp_parker parker;                 /* park.c */
+    struct trp_stack returned;                /* reclaim: cells whose grace period is over */
+    struct trp_runq runq;
+    struct trp_wheel wheel;
+};
+
+/** TROUPE_OK always: what it needs is in the struct. */
+void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, unsigned index);
+
+/** One step; never blocks.  *out_until_ns is set with IDLE: TRP_NEVER for no deadline. */
+enum trp_step trp_worker_step(struct trp_worker *worker, uint64_t *out_until_ns);
+
+/** Sleeps as IDLE said: in the poller or on the event.  Threads and turns only. */
+void trp_worker_sleep(struct trp_worker *worker, uint64_t until_ns);
+
+/** Ends its sleep; `polls`: it sleeps in the poller.  park.c, after it took the worker off the list. */
+void trp_worker_wake(struct trp_worker *worker, bool polls);
+
+/** The worker whose step this thread is in, or NULL. */
+struct trp_worker *trp_worker_current(void);
+
+/** Queues the run slot of `actor`, whose token the caller owns.  Any context. */
+void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor);
+
+/** The watchdog takes the LIFO slot of a worker that is stuck; NULL if it is empty or cannot be taken. */
+struct troupe_actor *trp_worker_rescue(struct trp_worker *worker);
+
+/** Fires what is due in the wheel of `of`, in the context of whoever calls. */
+unsigned trp_worker_fire(struct trp_context *context, struct trp_worker *of, uint64_t now_ns);
+
+/** Ends a node that left the queue of `actor` after it was handled or dropped.  Token's holder. */
+void trp_worker_retire(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *msg, int status);
+
+#endif
