@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * steal.c - one actor spawns many jobs of 20 us: how well the other workers take their share.
+ *
+ * Ideal is the work divided by the workers that can run at once.  A job is a fixed number of steps, not a time by the clock, which
+ * would go on while the job is off the processor.  How long a step takes is measured first, on a thread alone, and
+ * the fastest of several tries is believed.
+ */
+#include "crowd.h"
+
+#include <unistd.h>
+
+#define JOBS 100000U
+#define JOB_NS 20000U
+#define CALIBRATION_STEPS 2000000U
+#define CALIBRATION_TRIES 20
+
+struct job {
+    struct bench_run *run;
+    uint64_t handled;
+};
+
+/* Of this repetition, which has the process to itself: set before the clock runs. */
+static uint64_t job_steps;
+
+/* Nobody reads it; the work must not be left out. */
+static volatile uint64_t sink;
+
+static void work(uint64_t steps)
+{
+    uint64_t x = steps;
+
+    for (uint64_t i = 0; i < steps; i++) {
+        x = x * 6364136223846793005U + 1442695040888963407U;
+    }
+    sink = x;
+}
+
+/* How many steps take JOB_NS. */
+static uint64_t calibrate(void)
+{
+    uint64_t best_ns = UINT64_MAX;
+
+    for (int i = 0; i < CALIBRATION_TRIES; i++) {
+        uint64_t begin_ns = bench_now_ns();
+        uint64_t took_ns;
+
+        work(CALIBRATION_STEPS);
+        took_ns = bench_now_ns() - begin_ns;
+        best_ns = took_ns < best_ns ? took_ns : best_ns;
+    }
+    return (uint64_t)JOB_NS * CALIBRATION_STEPS / (best_ns > 0 ? best_ns : 1);
+}
+
+static int job_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    struct job *job = state;
+
+    (void)self;
+    /* The run outlives its actors, and its address came through `const void *`. */
+    job->run = (struct bench_run *)(uintptr_t)arg;
+    return TROUPE_OK;
+}
+
+static int job_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    struct job *job = state;
+
+    (void)self;
+    job->handled += troupe_is(msg, &bench_crowd_job);
+    work(job_steps);
+    bench_part_done(job->run);
+    return TROUPE_DONE;
+}
+
+static void job_destroy(void *state)
+{
+    struct job *job = state;
+
+    bench_tally(job->run, job->handled, 0);
+}
+
+static const struct troupe_behaviour job_behaviour = {
+    .name = "job",
+    .state_size = sizeof(struct job),
+    .init = job_init,
+    .receive = job_receive,
+    .destroy = job_destroy,
+};
+
+static int start(struct bench_run *run)
+{
+    uint64_t jobs = bench_scaled(run, JOBS);
+
+    job_steps = calibrate();
+    run->expected_count = jobs;
+    return bench_crowd(run, &job_behaviour, jobs);
+}
+
+static int measure(struct bench_run *run)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    double lanes = online > 0 && (unsigned)online < run->workers ? (double)online : run->workers;
+
+    run->result.efficiency =
+        (double)run->result.messages * JOB_NS / 1e9 / lanes / run->result.seconds;
+    return TROUPE_OK;
+}
+
+const struct bench_workload bench_steal = {
+    .name = "steal",
+    .about = "one actor spawns 100 000 jobs of 20 us: ideal time / time",
+    .figure = BENCH_EFFICIENCY,
+    .actors = JOBS,
+    .start = start,
+    .measure = measure,
+};

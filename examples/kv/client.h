@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.h - one client of the server: what a connection actor remembers between two commands.
+ *
+ * Commands are answered in the order in which they came, though shards answer in any.  So each command that cannot
+ * be answered at once has a place in a ring; replies that come early wait there.
+ *
+ *         first                                    next
+ *           | waiting | replied | waiting | replied |
+ *
+ * A place is named by a ticket, the low bits of its number: it stays the same when the ring grows, which it does
+ * from nothing to KV_PLACES, the most requests that a connection has in flight.
+ */
+#ifndef KV_CLIENT_H
+#define KV_CLIENT_H
+
+#include "shard.h"
+
+/** Places of the ring; a power of two. */
+#define KV_PLACES 64
+
+/** The protocol that connections of the server speak; the listener's `arg` is the struct kv_server. */
+extern const struct troupe_protocol kv_protocol;
+
+/** What gathers the parts of an answer. */
+struct kv_gather {
+    /** Frees it, whole or not. */
+    void (*destroy)(struct kv_gather *gather);
+};
+
+struct kv_place {
+    bool replied;
+    struct kv_bytes reply;    /* once replied */
+    struct kv_gather *gather; /* or NULL */
+};
+
+struct kv_client {
+    struct kv_server *server;
+    struct troupe_connection *connection;
+    struct kv_command_session session;
+    struct kv_resp parser;
+    struct kv_bytes answer; /* of a command answered at once; empty between commands */
+
+    struct kv_place *ring;
+    uint32_t ring_size; /* 0 or a power of two */
+    uint32_t first;     /* number of the oldest place */
+    uint32_t next;      /* number of the place to be given out next */
+
+    uint32_t asked; /* requests on their way */
+    bool ending;    /* closes when the ring is empty */
+    bool stuck;     /* a request was refused for want of room, and is to be sent again */
+    bool retrying;  /* a tick will do that */
+
+    /* While stuck. */
+    struct troupe_message *stuck_message; /* or NULL: of a command in parts */
+    uint32_t stuck_shard;
+    uint32_t stuck_ticket;
+};
+
+/** The client of a connection. */
+static inline struct kv_client *kv_client_of(struct troupe_connection *connection)
+{
+    return troupe_connection_state(connection);
+}
+
+/** A place at the end of the ring; *out_ticket names it.  Counts as a request in flight.  KV_ENOMEM. */
+int kv_client_begin(struct kv_client *client, uint32_t *out_ticket);
+
+/** The place of a ticket. */
+struct kv_place *kv_client_place(struct kv_client *client, uint32_t ticket);
+
+/**
+ * The reply of a place: goes out when all before it have.  Frees the place's gather.
+ *
+ * Returns what a continuation returns
+ */
+int kv_client_reply(
+    struct troupe_actor *self, struct kv_client *client, uint32_t ticket, struct kv_slice reply);
+
+/** What to answer, as "-ERR ...", if a shard's outcome was `status`. */
+void kv_client_put_failure(struct kv_bytes *out, uint32_t shard, int status);
+
+/*
+ * Commands whose answer is gathered.  Each begins its requests and calls kv_client_reply() in the end.  A negative
+ * return: the place has been replied to, or the actor has to fail with it.
+ */
+
+/** spread.c: a command in parts, for several shards.  `argv` as long as the client is stuck. */
+int kv_spread_begin(struct troupe_actor *self, struct kv_client *client, uint32_t ticket,
+    const struct kv_command *command, size_t argc, const struct kv_slice *argv);
+
+/** Goes on with sending parts after the client was stuck. */
+int kv_spread_resume(struct troupe_actor *self, struct kv_client *client, uint32_t ticket);
+
+/** info.c: INFO. */
+int kv_info_begin(struct troupe_actor *self, struct kv_client *client, uint32_t ticket, size_t argc,
+    const struct kv_slice *argv);
+
+/** tree.c: TROUPE.TREE. */
+int kv_tree_begin(struct troupe_actor *self, struct kv_client *client, uint32_t ticket);
+
+/** crash.c: TROUPE.CRASH. */
+int kv_crash_begin(struct troupe_actor *self, struct kv_client *client, uint32_t ticket,
+    size_t argc, const struct kv_slice *argv);
+
+/*
+ * Requests to shards.
+ */
+
+/**
+ * Sends `argc` arguments to a shard.  TROUPE_EFULL: the client is stuck, try again later; the message, if
+ * out_message is not NULL, is kept there.  Other errors: see kv_client_put_failure().
+ */
+int kv_client_ask(struct troupe_actor *self, struct kv_client *client, uint32_t shard, size_t argc,
+    const struct kv_slice *argv, troupe_reply_fn on_reply, void *context,
+    struct troupe_message **out_message);
+
+/** The context of a continuation: a ticket, and a number beside it. */
+static inline void *kv_client_context(uint32_t ticket, uint32_t number)
+{
+    return (void *)(uintptr_t)(ticket | (uintptr_t)number * KV_PLACES);
+}
+
+static inline uint32_t kv_client_context_ticket(const void *context)
+{
+    return (uint32_t)((uintptr_t)context % KV_PLACES);
+}
+
+static inline uint32_t kv_client_context_number(const void *context)
+{
+    return (uint32_t)((uintptr_t)context / KV_PLACES);
+}
+
+/** To be called at the end of every continuation: what was refused is tried again.  Returns as a continuation. */
+int kv_client_settle(struct troupe_actor *self, struct kv_client *client);
+
+#endif
