@@ -94,6 +94,14 @@ static int puppet_receive(struct troupe_actor *self, void *state, struct troupe_
     if (puppet->notes != NULL) {
         puppet_note(puppet->notes, msg);
     }
+    if (troupe_is(msg, &troupe_exited)) {
+        const struct troupe_exited *exited = troupe_body(msg);
+
+        /* One that traps obeys when the runtime is stopped. */
+        return exited->pid == TROUPE_NOBODY && exited->reason.kind == TROUPE_EXIT_SHUTDOWN
+            ? TROUPE_DONE
+            : TROUPE_OK;
+    }
     return TROUPE_OK;
 }
 
@@ -156,6 +164,29 @@ static inline struct troupe_runtime *runtime_new(int workers)
     return runtime;
 }
 
+static int puppet_watch_fn(struct troupe_actor *self, void *arg)
+{
+    troupe_ref ref;
+
+    return troupe_monitor(self, *(troupe_pid *)arg, &ref);
+}
+
+/** Has a new puppet watch `pid` into `notes` before anything else happens. */
+static inline void puppet_watch(
+    struct troupe_runtime *runtime, troupe_pid pid, struct puppet_notes *notes)
+{
+    puppet_do(runtime, puppet_spawn(runtime, &puppet_plain, notes), puppet_watch_fn, &pid);
+}
+
+/** Waits for the first notice in `notes` and returns its kind of reason. */
+static inline enum troupe_exit puppet_down_kind(struct puppet_notes *notes)
+{
+    cr_assert(latch_wait(&notes->latch, 1), "no notice came");
+    cr_assert_eq(notes->downs, 1);
+    return notes->down[0].reason.kind;
+}
+
+/** Waits for the end of `pid`, which may be over; then the reason is NOPROC. */
 static inline enum troupe_exit join_kind(struct troupe_runtime *runtime, troupe_pid pid)
 {
     struct troupe_reason reason = {0};
