@@ -78,8 +78,8 @@ static void work(uint64_t from_ns, uint64_t for_ns)
     }
 }
 
-static int on_answer(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int on_answer(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct asker *asker = state;
     uint64_t now_ns = bench_now_ns();

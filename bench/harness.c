@@ -148,7 +148,8 @@ static void wait_until_done(struct bench_run *run)
 static bool is_equal(const char *what, uint64_t is, uint64_t expected)
 {
     if (is != expected) {
-        fprintf(stderr, "troupe-bench: %s: %" PRIu64 ", expected %" PRIu64 "\n", what, is, expected);
+        fprintf(
+            stderr, "troupe-bench: %s: %" PRIu64 ", expected %" PRIu64 "\n", what, is, expected);
     }
     return is == expected;
 }
@@ -166,7 +167,8 @@ static int read_books(struct bench_run *run, struct troupe_books *out_books)
 /* What was sent and has not become something.  Not `queued`, which the library may work out by subtraction. */
 static uint64_t unaccounted(const struct troupe_books *books)
 {
-    return books->sent - books->handled - books->refused - books->shed - books->dead - books->bounced;
+    return books->sent - books->handled - books->refused - books->shed - books->dead -
+           books->bounced;
 }
 
 /* The work is done, and soon nothing runs: what no workload does has not happened.  Looked at before the stop, whose
@@ -245,7 +247,8 @@ static bool run_workload(const struct bench_workload *workload, struct bench_run
 }
 
 /* In a process of its own.  Returns its exit status. */
-static int repeat_once(const struct bench_workload *workload, const struct bench_options *options, int out)
+static int repeat_once(
+    const struct bench_workload *workload, const struct bench_options *options, int out)
 {
     struct bench_run run = {.scale = options->scale, .workers = options->workers};
     int error;
@@ -438,6 +441,6 @@ void bench_print_machine(void)
 
     read_processor(processor, sizeof processor);
     (void)getloadavg(&load, 1);
-    fprintf(stderr, "# troupe %s; %s, %ld online; compiler %s; load before %.2f\n", troupe_version(),
-        processor, sysconf(_SC_NPROCESSORS_ONLN), __VERSION__, load);
+    fprintf(stderr, "# troupe %s; %s, %ld online; compiler %s; load before %.2f\n",
+        troupe_version(), processor, sysconf(_SC_NPROCESSORS_ONLN), __VERSION__, load);
 }

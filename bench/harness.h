@@ -95,7 +95,8 @@ int bench_spawn(struct bench_run *run, const struct troupe_behaviour *behaviour,
     size_t arg_size, troupe_pid *out_pid);
 
 /** Sends `value` to an actor. */
-int bench_send(struct bench_run *run, troupe_pid to, const struct troupe_type *type, uint64_t value);
+int bench_send(
+    struct bench_run *run, troupe_pid to, const struct troupe_type *type, uint64_t value);
 
 /** The clock starts: `messages` will be sent, in `parts` of work. */
 void bench_begin(struct bench_run *run, uint64_t messages, uint64_t parts);

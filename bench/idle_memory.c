@@ -71,7 +71,8 @@ static int measure(struct bench_run *run)
     if (resident_before == 0 || resident < resident_before) {
         return TROUPE_ESYSTEM;
     }
-    run->result.bytes_per_actor = (double)(resident - resident_before) / (double)run->result.messages;
+    run->result.bytes_per_actor =
+        (double)(resident - resident_before) / (double)run->result.messages;
     return TROUPE_OK;
 }
 

@@ -106,8 +106,8 @@ static bool read_count(const char *what, const char *text, unsigned max, unsigne
     errno = 0;
     value = strtoul(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > max) {
-        fprintf(stderr, "troupe-bench: %s must be a whole number from 1 to %u, not \"%s\"\n", what, max,
-            text);
+        fprintf(stderr, "troupe-bench: %s must be a whole number from 1 to %u, not \"%s\"\n", what,
+            max, text);
         return false;
     }
     *out = (unsigned)value;
@@ -120,7 +120,8 @@ static bool read_scale(const char *text, double *out)
     double value = strtod(text, &end);
 
     if (end == text || *end != '\0' || !isfinite(value) || value <= 0 || value > SCALE_MAX) {
-        fprintf(stderr, "troupe-bench: the scale must be a number above 0 and at most %g, not \"%s\"\n",
+        fprintf(stderr,
+            "troupe-bench: the scale must be a number above 0 and at most %g, not \"%s\"\n",
             SCALE_MAX, text);
         return false;
     }
@@ -145,7 +146,8 @@ static bool read_option(struct request *request, int option, const char *value)
     case 's':
         return read_scale(value, &request->options.scale);
     case 'n':
-        return read_count("the number of workers", value, TROUPE_WORKERS_MAX, &request->options.workers);
+        return read_count(
+            "the number of workers", value, TROUPE_WORKERS_MAX, &request->options.workers);
     case 'r':
         return read_count("the number of repetitions", value, REPS_MAX, &request->options.reps);
     default:
@@ -165,7 +167,7 @@ static bool read_short_form(struct request *request, int count, char **words)
         return false;
     }
     return choose(request, words[0]) &&
-        (count == 1 || read_scale(words[1], &request->options.scale));
+           (count == 1 || read_scale(words[1], &request->options.scale));
 }
 
 static bool read_arguments(struct request *request, int argc, char **argv)

@@ -11,7 +11,7 @@
 #define PAIR_ROUNDS 100000U
 
 static const struct troupe_type serve = TROUPE_TYPE(uint64_t); /* body: how many throws */
-static const struct troupe_type ball = TROUPE_TYPE(uint64_t);  /* body: throws left after this one */
+static const struct troupe_type ball = TROUPE_TYPE(uint64_t); /* body: throws left after this one */
 
 struct player {
     struct bench_run *run;
