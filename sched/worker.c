@@ -256,15 +256,29 @@ static void set_error(struct trp_worker *worker, int code)
     worker->has_reason = true;
 }
 
+/* A reason that was recorded, and the callback decided otherwise: it must not wait for whoever runs here next. */
+static void forget_reason(struct trp_worker *worker)
+{
+    if (trp_unlikely(worker->has_reason)) {
+        troupe_buffer_release(worker->reason.text);
+        worker->has_reason = false;
+    }
+}
+
+/* A callback failed with `status`: what troupe_fail() recorded, if it was for this. */
+static void set_failure(struct trp_worker *worker, int status)
+{
+    if (!worker->has_reason || worker->reason.kind != TROUPE_EXIT_ERROR ||
+        worker->reason.code != status) {
+        set_error(worker, status);
+    }
+}
+
 /* What a callback returned.  True: the actor ends, the reason is set. */
 static bool conclude(struct trp_worker *worker, int status)
 {
     if (trp_likely(status == TROUPE_OK)) {
-        if (trp_unlikely(worker->has_reason)) {
-            /* troupe_fail() was called, and the handler decided otherwise. */
-            troupe_buffer_release(worker->reason.text);
-            worker->has_reason = false;
-        }
+        forget_reason(worker);
         return false;
     }
     switch (status) {
@@ -277,15 +291,14 @@ static bool conclude(struct trp_worker *worker, int status)
         return true;
     case TROUPE_EUNKNOWN:
         trp_count(&worker->context.counters.unknown, 1);
+        forget_reason(worker);
         return false;
     default:
         if (status > 0) {
+            forget_reason(worker);
             return false;
         }
-        if (!worker->has_reason || worker->reason.kind != TROUPE_EXIT_ERROR ||
-            worker->reason.code != status) {
-            set_error(worker, status);
-        }
+        set_failure(worker, status);
         return true;
     }
 }
@@ -398,7 +411,7 @@ static bool start_actor(struct trp_worker *worker, struct troupe_actor *actor)
         status = behaviour->init(actor, actor->state, actor->arg);
     }
     if (status < 0) {
-        (void)conclude(worker, status);
+        set_failure(worker, status);
         begin_exit(worker, actor);
         return false;
     }
