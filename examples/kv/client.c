@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.c - see client.h: the protocol of a connection, the ring, and requests to shards.
+ * client.c - see client.h: the protocol of a connection, and the ring.
  *
- * A command of one key, by far the most frequent, costs one message to its shard and one back, and no
+ * A command of one key, by far the most frequent, costs a part of a message to its shard and back, and no
  * allocation beside: its reply is written to the connection from the message itself when all before it have left.
- *
- * A shard without room.  The request that was refused is kept, the connection pauses, and the parser is not fed, so
- * the command's arguments stay where they are.  After the next reply it is tried again; if none is due, after 1 ms.
  */
 #include "client.h"
 
@@ -16,10 +13,6 @@
 
 /* An empty buffer or parser larger than this is not kept. */
 #define KEEP ((size_t)4096)
-
-#define RETRY_MS 1
-
-static const struct troupe_type client_retry = TROUPE_SIGNAL;
 
 /* ---- the ring ---- */
 
@@ -128,8 +121,6 @@ int kv_client_reply(
     return TROUPE_OK;
 }
 
-/* ---- requests ---- */
-
 void kv_client_put_failure(struct kv_bytes *out, uint32_t shard, int status)
 {
     char text[128];
@@ -156,126 +147,13 @@ void kv_client_put_failure(struct kv_bytes *out, uint32_t shard, int status)
     kv_resp_put_error(out, text);
 }
 
-int kv_client_ask(struct troupe_actor *self, struct kv_client *client, uint32_t shard, size_t argc,
-    const struct kv_slice *argv, troupe_reply_fn on_reply, void *context,
-    struct troupe_message **out_message)
-{
-    /* relaxed: a pid is a value; of a shard that has not started it is nobody's. */
-    troupe_pid pid = atomic_load_explicit(&client->server->shards[shard].pid, memory_order_relaxed);
-    struct troupe_message *msg;
-    int error;
-
-    TROUPE_TRY(troupe_message_create(
-        troupe_runtime_of(self), &kv_request, kv_shard_pack_size(argc, argv), &msg));
-    kv_shard_pack(client->session.protocol, argc, argv, troupe_body(msg));
-    error = troupe_request_message(self, pid, msg, KV_REQUEST_MS, on_reply, context);
-    if (error == TROUPE_EFULL && out_message != NULL) {
-        *out_message = msg;
-    } else if (error < 0) {
-        troupe_message_destroy(msg);
-    }
-    client->asked += error == TROUPE_OK;
-    return error;
-}
-
-/* A shard's answer to a command of one key. */
-static int on_reply(
-    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
-{
-    struct kv_client *client = kv_client_of(state);
-    uint32_t ticket = kv_client_context_ticket(context);
-
-    client->asked--;
-    if (status == TROUPE_OK) {
-        struct kv_slice bytes = {troupe_body(reply), troupe_body_size(reply)};
-
-        TROUPE_TRY(kv_client_reply(self, client, ticket, bytes));
-    } else {
-        kv_bytes_clear(&client->answer);
-        kv_client_put_failure(&client->answer, kv_client_context_number(context), status);
-        TROUPE_TRY(kv_client_reply(
-            self, client, ticket, (struct kv_slice){client->answer.data, client->answer.len}));
-    }
-    return kv_client_settle(self, client);
-}
-
-/* A request that never left is answered in its place. */
-static int reply_failure(
+int kv_client_reply_failure(
     struct troupe_actor *self, struct kv_client *client, uint32_t ticket, uint32_t shard, int error)
 {
     kv_bytes_clear(&client->answer);
     kv_client_put_failure(&client->answer, shard, error);
     return kv_client_reply(
         self, client, ticket, (struct kv_slice){client->answer.data, client->answer.len});
-}
-
-static int begin_key(struct troupe_actor *self, struct kv_client *client, uint32_t ticket,
-    const struct kv_command *command, size_t argc, const struct kv_slice *argv)
-{
-    uint32_t shard = kv_command_shard(argv[command->first_key], client->server->shard_count);
-    int error = kv_client_ask(self, client, shard, argc, argv, on_reply,
-        kv_client_context(ticket, shard), &client->stuck_message);
-
-    if (error == TROUPE_EFULL) {
-        client->stuck = true;
-        client->stuck_shard = shard;
-        client->stuck_ticket = ticket;
-        return TROUPE_OK;
-    }
-    return error < 0 ? reply_failure(self, client, ticket, shard, error) : TROUPE_OK;
-}
-
-/* ---- stuck ---- */
-
-/* Sends what was refused; TROUPE_EFULL if there still is no room. */
-static int send_stuck(struct troupe_actor *self, struct kv_client *client)
-{
-    uint32_t shard = client->stuck_shard;
-    troupe_pid pid;
-    int error;
-
-    if (client->stuck_message == NULL) {
-        return kv_spread_resume(self, client, client->stuck_ticket);
-    }
-    /* relaxed: as in kv_client_ask(). */
-    pid = atomic_load_explicit(&client->server->shards[shard].pid, memory_order_relaxed);
-    error = troupe_request_message(self, pid, client->stuck_message, KV_REQUEST_MS, on_reply,
-        kv_client_context(client->stuck_ticket, shard));
-    if (error == TROUPE_EFULL) {
-        return error;
-    }
-    if (error < 0) {
-        troupe_message_destroy(client->stuck_message);
-        client->stuck_message = NULL;
-        return reply_failure(self, client, client->stuck_ticket, shard, error);
-    }
-    client->stuck_message = NULL;
-    client->asked++;
-    return TROUPE_OK;
-}
-
-int kv_client_settle(struct troupe_actor *self, struct kv_client *client)
-{
-    struct troupe_timer timer;
-    int error;
-
-    if (!client->stuck) {
-        return TROUPE_OK;
-    }
-    error = send_stuck(self, client);
-    if (error == TROUPE_OK) {
-        client->stuck = false;
-        troupe_connection_resume(client->connection);
-        return TROUPE_OK;
-    }
-    if (error != TROUPE_EFULL) {
-        return error;
-    }
-    if (client->asked == 0 && !client->retrying) {
-        TROUPE_TRY(troupe_tick_after(self, RETRY_MS, &client_retry, NULL, &timer));
-        client->retrying = true;
-    }
-    return TROUPE_OK;
 }
 
 /* ---- commands ---- */
@@ -298,7 +176,7 @@ static int answer_now(struct troupe_actor *self, struct kv_client *client)
     return kv_client_reply(self, client, ticket, bytes);
 }
 
-static int begin(struct troupe_actor *self, struct kv_client *client,
+static int begin(struct troupe_actor *self, struct kv_client *client, struct kv_stage *stage,
     const struct kv_command *command, size_t argc, const struct kv_slice *argv)
 {
     uint32_t ticket;
@@ -306,6 +184,12 @@ static int begin(struct troupe_actor *self, struct kv_client *client,
     if (kv_client_begin(client, &ticket) != KV_OK) {
         return troupe_fail(self, TROUPE_ENOMEM, "no memory for a command");
     }
+    if (command->where == KV_WHERE_KEY) {
+        return kv_batch_add(self, client, stage, ticket,
+            kv_command_shard(argv[command->first_key], client->server->shard_count), argc, argv);
+    }
+    /* What was staged came first, and may be for the same shards. */
+    TROUPE_TRY(kv_batch_flush(self, client, stage));
     switch (command->id) {
     case KV_COMMAND_INFO:
         return kv_info_begin(self, client, ticket, argc, argv);
@@ -314,12 +198,8 @@ static int begin(struct troupe_actor *self, struct kv_client *client,
     case KV_COMMAND_TROUPE_CRASH:
         return kv_crash_begin(self, client, ticket, argc, argv);
     default:
-        break;
+        return kv_spread_begin(self, client, ticket, command, argc, argv);
     }
-    if (command->where == KV_WHERE_KEY) {
-        return begin_key(self, client, ticket, command, argc, argv);
-    }
-    return kv_spread_begin(self, client, ticket, command, argc, argv);
 }
 
 static bool is_answered_here(const struct kv_command *command)
@@ -328,8 +208,8 @@ static bool is_answered_here(const struct kv_command *command)
            command->id != KV_COMMAND_TROUPE_TREE && command->id != KV_COMMAND_TROUPE_CRASH;
 }
 
-static int on_command(
-    struct troupe_actor *self, struct kv_client *client, size_t argc, const struct kv_slice *argv)
+static int on_command(struct troupe_actor *self, struct kv_client *client, struct kv_stage *stage,
+    size_t argc, const struct kv_slice *argv)
 {
     const struct kv_command *command;
 
@@ -339,7 +219,7 @@ static int on_command(
         return answer_now(self, client);
     }
     if (!is_answered_here(command)) {
-        return begin(self, client, command, argc, argv);
+        return begin(self, client, stage, command, argc, argv);
     }
     (void)kv_command_answer(&client->session, client->server->settings,
         TROUPE_COUNT(client->server->settings), command, argc, argv, &client->answer);
@@ -352,18 +232,24 @@ static int on_command(
 static int take_commands(struct troupe_actor *self, struct kv_client *client)
 {
     const struct kv_slice *argv;
+    struct kv_stage stage;
     size_t argc;
     uint64_t count = 0;
     int got = 0;
 
-    while (!client->stuck && !client->ending && !troupe_connection_is_full(client->connection)) {
+    stage.count = 0;
+    stage.slice_count = 0;
+    stage.bytes = 0;
+    while (client->stuck == NULL && !client->ending &&
+           !troupe_connection_is_full(client->connection)) {
         got = kv_resp_next(&client->parser, &argc, &argv);
         if (got <= 0) {
             break;
         }
         count++;
-        TROUPE_TRY(on_command(self, client, argc, argv));
+        TROUPE_TRY(on_command(self, client, &stage, argc, argv));
     }
+    TROUPE_TRY(kv_batch_flush(self, client, &stage));
     /* relaxed: a number. */
     atomic_fetch_add_explicit(&client->server->command_count, count, memory_order_relaxed);
     if (got == KV_ENOMEM) {
@@ -425,9 +311,9 @@ static int client_data(struct troupe_actor *self, struct troupe_connection *conn
     }
     *in_out_used = size;
     TROUPE_TRY(take_commands(self, client));
-    while (client->stuck) {
-        TROUPE_TRY(kv_client_settle(self, client));
-        if (client->stuck) {
+    while (client->stuck != NULL) {
+        TROUPE_TRY(kv_batch_settle(self, client));
+        if (client->stuck != NULL) {
             return TROUPE_PAUSE;
         }
         TROUPE_TRY(take_commands(self, client));
@@ -446,11 +332,11 @@ static int client_message(struct troupe_actor *self, struct troupe_connection *c
     struct kv_client *client = state;
 
     (void)connection;
-    if (!troupe_is(msg, &client_retry)) {
+    if (!troupe_is(msg, &kv_retry)) {
         return TROUPE_EUNKNOWN;
     }
     client->retrying = false;
-    return kv_client_settle(self, client);
+    return kv_batch_settle(self, client);
 }
 
 static void client_destroy(void *state)
@@ -461,7 +347,7 @@ static void client_destroy(void *state)
         clear_place(&client->ring[client->first++ & (client->ring_size - 1)]);
     }
     free(client->ring);
-    troupe_message_destroy(client->stuck_message);
+    kv_batch_drop(client);
     kv_bytes_fini(&client->answer);
     kv_resp_fini(&client->parser);
 }

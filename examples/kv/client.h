@@ -30,9 +30,35 @@ struct kv_gather {
 
 struct kv_place {
     bool replied;
+    bool chained; /* `next` was sent in the same message */
+    uint32_t next;
     struct kv_bytes reply;    /* once replied */
     struct kv_gather *gather; /* or NULL */
 };
+
+/** A request that was refused for want of room, and is to be sent again before anything else. */
+struct kv_stuck {
+    struct kv_stuck *next;
+    struct troupe_message *message; /* or NULL: a command in parts */
+    uint32_t shard;
+    uint32_t ticket;
+};
+
+/** Commands of one key that came together, before they are sent.  Their bytes are the parser's. */
+struct kv_stage {
+    uint32_t count;
+    uint32_t slice_count;
+    size_t bytes;
+    struct kv_staged {
+        uint32_t ticket;
+        uint32_t shard; /* or KV_STAGED_SENT */
+        uint32_t argc;
+        uint32_t first; /* of its arguments in `slices` */
+    } commands[KV_BATCH_MAX];
+    struct kv_slice slices[KV_BATCH_MAX * 4];
+};
+
+#define KV_STAGED_SENT UINT32_MAX
 
 struct kv_client {
     struct kv_server *server;
@@ -46,15 +72,10 @@ struct kv_client {
     uint32_t first;     /* number of the oldest place */
     uint32_t next;      /* number of the place to be given out next */
 
-    uint32_t asked; /* requests on their way */
-    bool ending;    /* closes when the ring is empty */
-    bool stuck;     /* a request was refused for want of room, and is to be sent again */
-    bool retrying;  /* a tick will do that */
-
-    /* While stuck. */
-    struct troupe_message *stuck_message; /* or NULL: of a command in parts */
-    uint32_t stuck_shard;
-    uint32_t stuck_ticket;
+    uint32_t asked;         /* requests on their way */
+    bool ending;            /* closes when the ring is empty */
+    bool retrying;          /* a tick will try again what is stuck */
+    struct kv_stuck *stuck; /* oldest first */
 };
 
 /** The client of a connection. */
@@ -77,6 +98,10 @@ struct kv_place *kv_client_place(struct kv_client *client, uint32_t ticket);
 int kv_client_reply(
     struct troupe_actor *self, struct kv_client *client, uint32_t ticket, struct kv_slice reply);
 
+/** The place is answered with what is wrong with its shard. */
+int kv_client_reply_failure(struct troupe_actor *self, struct kv_client *client, uint32_t ticket,
+    uint32_t shard, int error);
+
 /** What to answer, as "-ERR ...", if a shard's outcome was `status`. */
 void kv_client_put_failure(struct kv_bytes *out, uint32_t shard, int status);
 
@@ -89,7 +114,7 @@ void kv_client_put_failure(struct kv_bytes *out, uint32_t shard, int status);
 int kv_spread_begin(struct troupe_actor *self, struct kv_client *client, uint32_t ticket,
     const struct kv_command *command, size_t argc, const struct kv_slice *argv);
 
-/** Goes on with sending parts after the client was stuck. */
+/** Sends the parts that have not been sent; TROUPE_EFULL: a shard has no room. */
 int kv_spread_resume(struct troupe_actor *self, struct kv_client *client, uint32_t ticket);
 
 /** info.c: INFO. */
@@ -104,16 +129,26 @@ int kv_crash_begin(struct troupe_actor *self, struct kv_client *client, uint32_t
     size_t argc, const struct kv_slice *argv);
 
 /*
- * Requests to shards.
+ * batch.c: requests to shards.
  */
 
-/**
- * Sends `argc` arguments to a shard.  TROUPE_EFULL: the client is stuck, try again later; the message, if
- * out_message is not NULL, is kept there.  Other errors: see kv_client_put_failure().
- */
-int kv_client_ask(struct troupe_actor *self, struct kv_client *client, uint32_t shard, size_t argc,
-    const struct kv_slice *argv, troupe_reply_fn on_reply, void *context,
-    struct troupe_message **out_message);
+/** Adds a command of one key to those that are sent together by kv_batch_flush(). */
+int kv_batch_add(struct troupe_actor *self, struct kv_client *client, struct kv_stage *stage,
+    uint32_t ticket, uint32_t shard, size_t argc, const struct kv_slice *argv);
+
+/** Sends all that is staged, one message to each shard.  What is refused is stuck. */
+int kv_batch_flush(struct troupe_actor *self, struct kv_client *client, struct kv_stage *stage);
+
+/** Sends one command to a shard.  Errors: see kv_client_put_failure(). */
+int kv_batch_ask(struct troupe_actor *self, struct kv_client *client, uint32_t shard, size_t argc,
+    const struct kv_slice *argv, troupe_reply_fn on_reply, void *context);
+
+/** Remembers a request, or with NULL a command in parts, to be sent when there is room. */
+int kv_batch_hold(struct troupe_actor *self, struct kv_client *client,
+    struct troupe_message *message, uint32_t shard, uint32_t ticket);
+
+/** Forgets what is stuck. */
+void kv_batch_drop(struct kv_client *client);
 
 /** The context of a continuation: a ticket, and a number beside it. */
 static inline void *kv_client_context(uint32_t ticket, uint32_t number)
@@ -131,7 +166,13 @@ static inline uint32_t kv_client_context_number(const void *context)
     return (uint32_t)((uintptr_t)context / KV_PLACES);
 }
 
-/** To be called at the end of every continuation: what was refused is tried again.  Returns as a continuation. */
-int kv_client_settle(struct troupe_actor *self, struct kv_client *client);
+/** A tick that tries again what is stuck. */
+extern const struct troupe_type kv_retry;
+
+/**
+ * To be called at the end of every continuation: what is stuck is tried again, now, or if no reply is due in a
+ * moment.  Returns as a continuation.
+ */
+int kv_batch_settle(struct troupe_actor *self, struct kv_client *client);
 
 #endif

@@ -19,13 +19,15 @@ static int on_crash(
     client->asked--;
     kv_bytes_clear(&client->answer);
     if (status == TROUPE_OK) {
-        bytes = (struct kv_slice){troupe_body(reply), troupe_body_size(reply)};
+        struct kv_replies replies = kv_replies_of(reply);
+
+        bytes = kv_replies_next(&replies);
     } else {
         kv_client_put_failure(&client->answer, kv_client_context_number(context), status);
         bytes = (struct kv_slice){client->answer.data, client->answer.len};
     }
     TROUPE_TRY(kv_client_reply(self, client, kv_client_context_ticket(context), bytes));
-    return kv_client_settle(self, client);
+    return kv_batch_settle(self, client);
 }
 
 /* Reads "AT point [count]"; false if it is something else. */

@@ -85,7 +85,7 @@ static int on_numbers(
     if (info->missing == 0) {
         TROUPE_TRY(complete(self, client, ticket, info));
     }
-    return kv_client_settle(self, client);
+    return kv_batch_settle(self, client);
 }
 
 static void ask(struct troupe_actor *self, struct kv_client *client, uint32_t ticket,

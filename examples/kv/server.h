@@ -24,6 +24,9 @@
 /** Longest name of a place where a shard can be made to crash, with its NUL. */
 #define KV_POINT_MAX 32
 
+/** Most commands in one message to a shard. */
+#define KV_BATCH_MAX 64
+
 /** How long a connection waits for a shard. */
 #define KV_REQUEST_MS 10000
 
@@ -32,7 +35,7 @@ struct kv_shard {
     uint32_t index;
     struct kv_memory memory; /* its hooks, which crash on demand */
     struct kv_keyspace *keyspace;
-    struct kv_bytes reply;     /* of the command being executed */
+    struct kv_bytes reply;     /* of the commands being executed */
     _Atomic troupe_pid pid;    /* written by the actor's init, read by connections */
     _Atomic uint64_t restarts; /* lives after the first */
     bool has_lived;

@@ -10,6 +10,7 @@
  */
 #include "shard.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -50,10 +51,19 @@ struct shard_life {
     struct troupe_timer timer;
 };
 
-/* What stands before the lengths of the arguments. */
+/* Body of a request.  For each command argc and the lengths of its arguments; then the bytes of all. */
 struct packed {
     uint32_t protocol;
-    uint32_t argc;
+    uint32_t count;
+    uint32_t word_count;
+    uint32_t words[];
+};
+
+static_assert(KV_PACKER_HEAD == offsetof(struct packed, words), "shard.h knows the head");
+
+/* Body of an answer. */
+struct answers {
+    uint32_t count;
     uint32_t lengths[];
 };
 
@@ -67,9 +77,9 @@ int64_t kv_now_ms(void)
 
 /* ---- commands as messages ---- */
 
-size_t kv_shard_pack_size(size_t argc, const struct kv_slice *argv)
+size_t kv_packer_size(size_t argc, const struct kv_slice *argv)
 {
-    size_t size = sizeof(struct packed) + argc * sizeof(uint32_t);
+    size_t size = (1 + argc) * sizeof(uint32_t);
     size_t i;
 
     for (i = 0; i < argc; i++) {
@@ -78,32 +88,58 @@ size_t kv_shard_pack_size(size_t argc, const struct kv_slice *argv)
     return size;
 }
 
-void kv_shard_pack(int protocol, size_t argc, const struct kv_slice *argv, void *out_body)
+struct kv_packer kv_packer_begin(void *body, int protocol, uint32_t count, uint32_t argument_count)
 {
-    struct packed *packed = out_body;
-    char *bytes = (char *)&packed->lengths[argc];
-    size_t i;
+    struct packed *packed = body;
 
     packed->protocol = (uint32_t)protocol;
-    packed->argc = (uint32_t)argc;
+    packed->count = count;
+    packed->word_count = count + argument_count;
+    return (struct kv_packer){packed->words, (char *)&packed->words[packed->word_count]};
+}
+
+void kv_packer_add(struct kv_packer *packer, size_t argc, const struct kv_slice *argv)
+{
+    size_t i;
+
+    *packer->word++ = (uint32_t)argc;
     for (i = 0; i < argc; i++) {
-        packed->lengths[i] = (uint32_t)argv[i].len;
+        *packer->word++ = (uint32_t)argv[i].len;
         if (argv[i].len > 0) {
-            memcpy(bytes, argv[i].data, argv[i].len);
+            memcpy(packer->byte, argv[i].data, argv[i].len);
+            packer->byte += argv[i].len;
         }
-        bytes += argv[i].len;
     }
 }
 
-static void unpack(const struct packed *packed, struct kv_slice *argv)
+/* Takes the next command out; the packer of who wrote it, the other way round. */
+static size_t unpack(struct kv_packer *packer, struct kv_slice *argv)
 {
-    const char *bytes = (const char *)&packed->lengths[packed->argc];
+    size_t argc = *packer->word++;
     size_t i;
 
-    for (i = 0; i < packed->argc; i++) {
-        argv[i] = (struct kv_slice){bytes, packed->lengths[i]};
-        bytes += packed->lengths[i];
+    for (i = 0; i < argc; i++) {
+        argv[i] = (struct kv_slice){packer->byte, *packer->word++};
+        packer->byte += argv[i].len;
     }
+    return argc;
+}
+
+struct kv_replies kv_replies_of(const struct troupe_message *reply)
+{
+    const struct answers *answers = troupe_body(reply);
+
+    return (struct kv_replies){
+        answers->count, answers->lengths, (const char *)&answers->lengths[answers->count]};
+}
+
+struct kv_slice kv_replies_next(struct kv_replies *replies)
+{
+    struct kv_slice reply = {replies->byte, *replies->length};
+
+    replies->count--;
+    replies->byte += *replies->length++;
+    return reply;
 }
 
 /* ---- memory that crashes on demand ---- */
@@ -218,19 +254,25 @@ static int on_sweep(struct troupe_actor *self, struct shard_life *life)
 
 /* ---- commands ---- */
 
-static int answer(
-    struct troupe_actor *self, struct troupe_message *msg, const struct kv_bytes *bytes)
+/* Answers with what is in the shard's buffer: `count` replies of these lengths. */
+static int answer(struct troupe_actor *self, struct troupe_message *msg,
+    const struct kv_bytes *bytes, uint32_t count, const uint32_t *lengths)
 {
+    size_t head = sizeof(struct answers) + count * sizeof *lengths;
     struct troupe_message *reply;
-    int error = bytes->error != KV_OK
-                    ? TROUPE_ENOMEM
-                    : troupe_message_create(troupe_runtime_of(self), &kv_reply, bytes->len, &reply);
+    struct answers *answers;
+    int error = bytes->error != KV_OK ? TROUPE_ENOMEM
+                                      : troupe_message_create(troupe_runtime_of(self), &kv_reply,
+                                            head + bytes->len, &reply);
 
     if (error < 0) {
         return troupe_reply_error(self, msg, error);
     }
+    answers = troupe_body(reply);
+    answers->count = count;
+    memcpy(answers->lengths, lengths, count * sizeof *lengths);
     if (bytes->len > 0) {
-        memcpy(troupe_body(reply), bytes->data, bytes->len);
+        memcpy((char *)answers + head, bytes->data, bytes->len);
     }
     error = troupe_reply_message(self, msg, reply);
     if (error < 0) {
@@ -239,22 +281,35 @@ static int answer(
     return error;
 }
 
+/* Executes all commands of a request; their replies stand in the shard's buffer. */
+static void execute(
+    struct kv_shard *shard, int64_t now_ms, struct packed *packed, uint32_t *out_lengths)
+{
+    struct kv_packer packer = {packed->words, (char *)&packed->words[packed->word_count]};
+    struct kv_slice argv[ARGUMENTS_MAX];
+    uint32_t i;
+
+    kv_bytes_clear(&shard->reply);
+    for (i = 0; i < packed->count; i++) {
+        size_t before = shard->reply.len;
+        size_t argc = unpack(&packer, argv);
+
+        (void)kv_command_execute(
+            shard->keyspace, now_ms, (int)packed->protocol, argc, argv, &shard->reply);
+        out_lengths[i] = (uint32_t)(shard->reply.len - before);
+    }
+}
+
 static int on_request(
     struct troupe_actor *self, struct shard_life *life, struct troupe_message *msg)
 {
     struct kv_shard *shard = life->shard;
-    const struct packed *packed = troupe_body(msg);
-    struct kv_slice argv[ARGUMENTS_MAX];
+    struct packed *packed = troupe_body(msg);
+    uint32_t lengths[KV_BATCH_MAX];
     int64_t now_ms = kv_now_ms();
 
-    if (packed->argc > ARGUMENTS_MAX) {
-        return troupe_reply_error(self, msg, TROUPE_EINVAL);
-    }
-    unpack(packed, argv);
-    kv_bytes_clear(&shard->reply);
-    (void)kv_command_execute(
-        shard->keyspace, now_ms, (int)packed->protocol, packed->argc, argv, &shard->reply);
-    TROUPE_TRY(answer(self, msg, &shard->reply));
+    execute(shard, now_ms, packed, lengths);
+    TROUPE_TRY(answer(self, msg, &shard->reply, packed->count, lengths));
     if (shard->reply.cap > REPLY_KEEP) {
         kv_bytes_fini(&shard->reply);
     }
@@ -264,10 +319,12 @@ static int on_request(
 static int on_crash(struct troupe_actor *self, struct kv_shard *shard, struct troupe_message *msg)
 {
     const struct kv_crash *crash = troupe_body(msg);
+    uint32_t length;
 
     kv_bytes_clear(&shard->reply);
     kv_resp_put_simple(&shard->reply, "OK");
-    TROUPE_TRY(answer(self, msg, &shard->reply));
+    length = (uint32_t)shard->reply.len;
+    TROUPE_TRY(answer(self, msg, &shard->reply, 1, &length));
     if (crash->after == 0) {
         return troupe_fail(self, TROUPE_ECHECK, "crashed on purpose");
     }

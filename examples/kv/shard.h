@@ -2,8 +2,8 @@
 /*
  * shard.h - the actor that serves one shard, and the messages that it takes.
  *
- * A command travels as one message: its arguments behind one another, lengths first.  No pointers are in it,
- * so it may be moved.
+ * Commands travel in messages, those of one client for one shard that came together in one: all lengths first, then
+ * all bytes.  No pointers are in it, so it may be moved.
  */
 #ifndef KV_SHARD_H
 #define KV_SHARD_H
@@ -19,10 +19,10 @@ int kv_shards_create(struct kv_server *server);
 /** Frees them; when no actor runs any more. */
 void kv_shards_destroy(struct kv_server *server);
 
-/** A command to execute; answered with a kv_reply.  See kv_shard_pack(). */
+/** Commands to execute, in order; answered with a kv_reply.  See kv_packer_begin(). */
 extern const struct troupe_type kv_request;
 
-/** The answer: bytes of the Redis protocol. */
+/** The answer: as many replies, bytes of the Redis protocol.  See kv_replies_next(). */
 extern const struct troupe_type kv_reply;
 
 /** Asks for the shard's struct kv_keyspace_numbers. */
@@ -37,10 +37,34 @@ struct kv_crash {
 };
 extern const struct troupe_type kv_crash;
 
-/** Bytes of body for a command. */
-size_t kv_shard_pack_size(size_t argc, const struct kv_slice *argv);
+/** What one command adds to the body of a request, in bytes. */
+size_t kv_packer_size(size_t argc, const struct kv_slice *argv);
 
-/** Writes a command into a body of that size; `protocol` is 2 or 3. */
-void kv_shard_pack(int protocol, size_t argc, const struct kv_slice *argv, void *out_body);
+/** Bytes of body before the first command. */
+#define KV_PACKER_HEAD (3 * sizeof(uint32_t))
+
+/** Writes commands into the body of a request. */
+struct kv_packer {
+    uint32_t *word;
+    char *byte;
+};
+
+/** Begins with a body for `count` commands that have `argument_count` arguments in all. */
+struct kv_packer kv_packer_begin(void *body, int protocol, uint32_t count, uint32_t argument_count);
+
+/** Adds the next command. */
+void kv_packer_add(struct kv_packer *packer, size_t argc, const struct kv_slice *argv);
+
+/** Reads the replies of a kv_reply. */
+struct kv_replies {
+    uint32_t count; /* still to come */
+    const uint32_t *length;
+    const char *byte;
+};
+
+struct kv_replies kv_replies_of(const struct troupe_message *reply);
+
+/** The next one; `replies->count` was not 0. */
+struct kv_slice kv_replies_next(struct kv_replies *replies);
 
 #endif

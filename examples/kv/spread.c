@@ -73,7 +73,10 @@ static int on_part(
     client->asked--;
     spread->missing--;
     if (status == TROUPE_OK) {
-        (void)kv_bytes_append(&spread->replies[part], troupe_body(reply), troupe_body_size(reply));
+        struct kv_replies replies = kv_replies_of(reply);
+        struct kv_slice bytes = kv_replies_next(&replies);
+
+        (void)kv_bytes_append(&spread->replies[part], bytes.data, bytes.len);
     } else {
         kv_client_put_failure(&spread->replies[part], spread->split.parts[part].shard, status);
     }
@@ -83,7 +86,7 @@ static int on_part(
     if (spread->missing == 0) {
         TROUPE_TRY(join(self, client, ticket, spread));
     }
-    return kv_client_settle(self, client);
+    return kv_batch_settle(self, client);
 }
 
 int kv_spread_resume(struct troupe_actor *self, struct kv_client *client, uint32_t ticket)
@@ -92,8 +95,8 @@ int kv_spread_resume(struct troupe_actor *self, struct kv_client *client, uint32
 
     while (spread->sent < spread->split.part_count) {
         const struct kv_command_part *part = &spread->split.parts[spread->sent];
-        int error = kv_client_ask(self, client, part->shard, part->argc, part->argv, on_part,
-            kv_client_context(ticket, (uint32_t)spread->sent), NULL);
+        int error = kv_batch_ask(self, client, part->shard, part->argc, part->argv, on_part,
+            kv_client_context(ticket, (uint32_t)spread->sent));
 
         if (error == TROUPE_EFULL) {
             return error;
@@ -145,11 +148,10 @@ int kv_spread_begin(struct troupe_actor *self, struct kv_client *client, uint32_
         return reply_error(self, client, ticket, "OOM no memory for this command");
     }
     kv_client_place(client, ticket)->gather = &spread->gather;
-    error = kv_spread_resume(self, client, ticket);
+    /* What is stuck came first, and may be for the same shards. */
+    error = client->stuck != NULL ? TROUPE_EFULL : kv_spread_resume(self, client, ticket);
     if (error == TROUPE_EFULL) {
-        client->stuck = true;
-        client->stuck_ticket = ticket;
-        return TROUPE_OK;
+        return kv_batch_hold(self, client, NULL, 0, ticket);
     }
     return error;
 }

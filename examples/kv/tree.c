@@ -152,7 +152,7 @@ static int on_children(
     }
     /* A supervisor that does not answer is shown without children. */
     TROUPE_TRY(step(self, client, ticket));
-    return kv_client_settle(self, client);
+    return kv_batch_settle(self, client);
 }
 
 /* Whether the question is on its way. */
