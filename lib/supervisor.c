@@ -1137,6 +1137,9 @@ static int leave(struct supervisor *sup)
     struct troupe_reason reason = sup->reason;
 
     settle_all(sup);
+    /* Before anybody is told that it did not start. */
+    sup->name = NULL;
+    trp_registry_release(sup->self);
     tell_start(sup, reason.kind == TROUPE_EXIT_ERROR ? reason.code : TROUPE_ESTOPPED);
     sup->reason.text = NULL;
     trp_actor_set_reason(sup->self, &reason);

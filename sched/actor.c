@@ -122,6 +122,19 @@ static void set_capacity(struct troupe_actor *actor, const struct troupe_behavio
     trp_charge_init(&actor->charge, count, bytes);
 }
 
+/* Cells may have come back to workers that sleep: they shall put them where they can be taken. */
+static void recall_cells(struct troupe_runtime *runtime)
+{
+    /* acquire: the workers.  PAIR runtime.running. */
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (!trp_stack_is_empty(&runtime->workers[i]->returned)) {
+            trp_park_nudge(&runtime->park, runtime->workers[i]);
+        }
+    }
+}
+
 int trp_actor_spawn(
     struct trp_context *context, const struct trp_spawn *spawn, struct troupe_actor **out_actor)
 {
@@ -139,6 +152,7 @@ int trp_actor_spawn(
     if (error < 0) {
         trp_memory_free(&runtime->memory, state, behaviour->state_size);
         trp_memory_free(&runtime->memory, arg, spawn->arg_size);
+        recall_cells(runtime);
         if (error == TROUPE_ELIMIT) {
             trp_report(runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, behaviour->name,
                 "cannot spawn: all %u actors allowed by limits.actors exist", runtime->limits.actors);

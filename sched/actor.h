@@ -80,6 +80,7 @@ struct trp_extra {
     struct trp_lock lock;
     struct trp_list watchers; /* lib/link.c: who is told of my end */
     struct trp_list waiters;  /* send.c: foreign threads that wait for room, first come first */
+    bool waiter_called;       /* the first of them was called, and has not tried yet */
     bool sealed;              /* watchers are being told: too late to become one */
     uint32_t watcher_count;
 

@@ -21,9 +21,23 @@ static struct trp_shard *own_shard(struct troupe_runtime *runtime)
     return &runtime->shards[mine % runtime->shard_count];
 }
 
+/* The shards this thread has locked, the last one first. */
+static TRP_THREAD_LOCAL struct trp_shard *innermost;
+
+static struct trp_shard *held_shard(const struct troupe_runtime *runtime)
+{
+    struct trp_shard *shard = innermost;
+
+    while (shard != NULL && shard->context.runtime != runtime) {
+        shard = shard->outer;
+    }
+    return shard;
+}
+
 int trp_context_enter(struct troupe_runtime *runtime, struct trp_visit *out_visit)
 {
     struct trp_worker *worker = trp_worker_current();
+    struct trp_shard *shard = held_shard(runtime);
     int error;
 
     if (runtime == NULL) {
@@ -33,14 +47,21 @@ int trp_context_enter(struct troupe_runtime *runtime, struct trp_visit *out_visi
         *out_visit = (struct trp_visit){.context = &worker->context};
         return TROUPE_OK;
     }
+    if (shard != NULL) {
+        *out_visit = (struct trp_visit){.context = &shard->context};
+        return TROUPE_OK;
+    }
     error = trp_reclaim_attach();
     if (error < 0) {
         return error;
     }
-    out_visit->shard = own_shard(runtime);
-    trp_lock_take(&out_visit->shard->lock);
+    shard = own_shard(runtime);
+    trp_lock_take(&shard->lock);
+    shard->outer = innermost;
+    innermost = shard;
+    out_visit->shard = shard;
     out_visit->was_offline = trp_reclaim_enter();
-    out_visit->context = &out_visit->shard->context;
+    out_visit->context = &shard->context;
     return TROUPE_OK;
 }
 
@@ -48,6 +69,7 @@ void trp_context_leave(struct trp_visit *visit)
 {
     if (visit->shard != NULL) {
         trp_reclaim_leave(visit->was_offline);
+        innermost = visit->shard->outer;
         trp_lock_give(&visit->shard->lock);
     }
 }

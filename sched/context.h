@@ -56,18 +56,20 @@ struct trp_context {
 struct trp_shard {
     alignas(128) struct trp_lock lock;
     struct trp_context context; /* under lock */
+    struct trp_shard *outer;    /* under lock: that its holder had locked before, of another runtime */
 };
 
 /** What trp_context_enter() has to undo. */
 struct trp_visit {
     struct trp_context *context;
-    struct trp_shard *shard; /* NULL on a worker of this runtime */
+    struct trp_shard *shard; /* NULL on a worker of this runtime, and inside another visit */
     bool was_offline;
 };
 
 /**
  * The calling thread's context in `runtime`: its worker's, or a shard that stays locked until
- * trp_context_leave().  Enters a read section as well.  TROUPE_EFORKED, TROUPE_EINVAL for NULL.
+ * trp_context_leave().  Enters a read section as well.  Visits nest: a body's `destroy`, or a report, may call us again.
+ * TROUPE_EFORKED, TROUPE_EINVAL for NULL.
  */
 TROUPE_CHECKED int trp_context_enter(struct troupe_runtime *runtime, struct trp_visit *out_visit);
 

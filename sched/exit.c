@@ -146,8 +146,9 @@ void trp_exit_begin(struct trp_worker *worker, struct troupe_actor *actor,
 
 static void seal(struct troupe_actor *actor)
 {
-    /* release: for symmetry with spawn; a reader that misses learns nothing else.  PAIR actor.pid. */
-    atomic_store_explicit(&actor->pid, TROUPE_NOBODY, memory_order_release);
+    /* seq_cst: must not pass our look at `waiting`; a waiter registers, then looks at the pid.  One of the two sees the
+     * other.  PAIR actor.waiting. */
+    atomic_store_explicit(&actor->pid, TROUPE_NOBODY, memory_order_seq_cst);
     if (atomic_load_explicit(&actor->waiting, memory_order_seq_cst) != 0) {
         trp_send_release_waiters(actor);
     }
@@ -479,4 +480,6 @@ void trp_actor_discard(struct trp_context *context, struct troupe_actor *actor)
     seal(actor);
     last_of(actor)->reason = (struct troupe_reason){.kind = TROUPE_EXIT_NORMAL};
     trp_exit_bury(context, actor);
+    /* A worker looks after its zombies by itself; nobody does for foreign threads. */
+    trp_exit_flush(context, context->worker == NULL);
 }

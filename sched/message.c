@@ -106,7 +106,7 @@ void troupe_message_destroy(struct troupe_message *msg)
     if (trp_context_enter(trp_message_runtime(msg), &visit) < 0) {
         return;
     }
-    if (msg->flags & TRP_MESSAGE_REQUEST) {
+    if (trp_message_is_held(msg)) {
         trp_list_remove(&trp_message_extension(msg)->held);
     }
     trp_message_dispose(visit.context, msg, TROUPE_EUNANSWERED);

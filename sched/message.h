@@ -86,6 +86,13 @@ static inline struct troupe_message *trp_message_of(struct trp_node *node)
     return trp_container_of(node, struct troupe_message, node);
 }
 
+/** Whether `msg`, which its user owns, is a request in its holder's list: one that was taken, and not answered, also not
+ * with an error that waits in it. */
+static inline bool trp_message_is_held(const struct troupe_message *msg)
+{
+    return (msg->flags & (TRP_MESSAGE_REQUEST | TRP_MESSAGE_REFUSED)) == TRP_MESSAGE_REQUEST;
+}
+
 /* While a message is in no queue its `next` is free: there a message that a user owns names its runtime. */
 
 static inline void trp_message_set_runtime(

@@ -372,7 +372,10 @@ int troupe_runtime_books(struct troupe_runtime *runtime, struct troupe_books *ou
 
 int troupe_runtime_fd(const struct troupe_runtime *runtime)
 {
-    return runtime == NULL || runtime->threads ? TROUPE_EINVAL : trp_poller_fd(runtime->poller);
+    if (runtime == NULL || runtime->threads) {
+        return TROUPE_EINVAL;
+    }
+    return trp_reclaim_is_home() ? trp_poller_fd(runtime->poller) : TROUPE_EFORKED;
 }
 
 static int wait_of(uint64_t until_ns)
@@ -423,6 +426,9 @@ int troupe_runtime_turn(struct troupe_runtime *runtime, int budget_ms, int *out_
     if (error < 0) {
         return error;
     }
+    if (runtime->state != TRP_RUNTIME_STARTED) {
+        return TROUPE_ESTOPPED;
+    }
     was_offline = trp_reclaim_enter();
     until_ns = run_until(runtime, trp_port_now_ns() + (uint64_t)budget_ms * 1000000U);
     trp_reclaim_leave(was_offline);
@@ -432,12 +438,18 @@ int troupe_runtime_turn(struct troupe_runtime *runtime, int budget_ms, int *out_
 
 /* ---- stop ---- */
 
+/* Every actor that was spawned has ended.  The ends are counted first: an actor that is spawned and ends while we count
+ * must not stand for one that lives. */
 static bool are_all_gone(struct troupe_runtime *runtime)
 {
-    struct troupe_books books;
+    struct troupe_books before;
+    struct troupe_books after;
 
-    read_books(runtime, &books);
-    return books.spawned == books.exited;
+    read_books(runtime, &before);
+    /* acquire: the second reading comes after the first. */
+    atomic_thread_fence(memory_order_acquire);
+    read_books(runtime, &after);
+    return after.spawned == before.exited;
 }
 
 /* Does something to every live actor, or only to those that foreign threads spawned; returns how many. */
@@ -445,6 +457,7 @@ static unsigned tell(struct troupe_runtime *runtime, bool roots_only,
     void (*fn)(struct troupe_runtime *runtime, troupe_pid pid))
 {
     uint32_t slots = trp_table_slots(&runtime->table);
+    bool was_offline = trp_reclaim_enter();
     unsigned count = 0;
 
     for (uint32_t slot = 0; slot < slots; slot++) {
@@ -459,6 +472,7 @@ static unsigned tell(struct troupe_runtime *runtime, bool roots_only,
             }
         }
     }
+    trp_reclaim_leave(was_offline);
     return count;
 }
 
@@ -509,7 +523,10 @@ static void wait_a_little(struct troupe_runtime *runtime, uint32_t value, uint64
     if (runtime->threads) {
         trp_event_wait(&runtime->stopped, value, until_ns < soon_ns ? until_ns : soon_ns);
     } else {
+        bool was_offline = trp_reclaim_enter();
+
         (void)run_until(runtime, trp_port_now_ns() + 1000000U);
+        trp_reclaim_leave(was_offline);
     }
 }
 

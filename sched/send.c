@@ -89,22 +89,29 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
 
 struct waiter {
     struct trp_list entry; /* under the extra's lock */
+    bool registered;       /* its thread's: counted in `waiting`, and in the list or called */
     _Atomic bool called;   /* it is this one's turn, or the actor has ended: the caller's last touch */
     struct trp_event event;
 };
 
-/* Under lock.  Calls the first waiter, which stays counted in `waiting` until it has tried. */
+/* Under lock. */
+static void call(struct waiter *waiter)
+{
+    trp_event_wake(&waiter->event);
+    /* release: we are done with the waiter, which lies on its thread's stack.
+     * PAIR waiter.called: outlive_caller(). */
+    atomic_store_explicit(&waiter->called, true, memory_order_release);
+}
+
+/* Under lock.  Calls the first waiter, which stays counted in `waiting` until it has tried.  One at a time: of two that
+ * were called the second might come first. */
 static void call_first(struct trp_extra *extra)
 {
-    struct trp_list *entry = trp_list_pop(&extra->waiters);
+    struct trp_list *entry = extra->waiter_called ? NULL : trp_list_pop(&extra->waiters);
 
     if (entry != NULL) {
-        struct waiter *waiter = trp_container_of(entry, struct waiter, entry);
-
-        trp_event_wake(&waiter->event);
-        /* release: we are done with the waiter, which lies on its thread's stack.
-         * PAIR waiter.called: outlive_caller(). */
-        atomic_store_explicit(&waiter->called, true, memory_order_release);
+        extra->waiter_called = true;
+        call(trp_container_of(entry, struct waiter, entry));
     }
 }
 
@@ -126,24 +133,59 @@ void trp_send_admit(struct troupe_actor *actor)
 void trp_send_release_waiters(struct troupe_actor *actor)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
+    struct trp_list *entry;
 
     if (extra == NULL) {
         return;
     }
     trp_lock_take(&extra->lock);
-    while (!trp_list_is_empty(&extra->waiters)) {
-        call_first(extra);
+    while ((entry = trp_list_pop(&extra->waiters)) != NULL) {
+        call(trp_container_of(entry, struct waiter, entry));
     }
     trp_lock_give(&extra->lock);
 }
 
-/* One try of a waiter, inside a visit.  TROUPE_EFULL: registered again, sleep. */
+/* Under lock.  Puts the waiter in the list: who is new behind all others, who was called and finds no room before them.
+ * Returns whether it may try now: it was called, or nobody waits besides it. */
+static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct waiter *waiter)
+{
+    bool called = atomic_load_explicit(&waiter->called, memory_order_relaxed);
+
+    if (waiter->registered && !called) {
+        return false;
+    }
+    atomic_store_explicit(&waiter->called, false, memory_order_relaxed);
+    if (waiter->registered) {
+        extra->waiter_called = false;
+        trp_list_push(extra->waiters.next, &waiter->entry);
+        return true;
+    }
+    trp_list_push(&extra->waiters, &waiter->entry);
+    waiter->registered = true;
+    /* seq_cst: registered before the look at the room.  PAIR actor.waiting: worker.c after parking, and seal(). */
+    return atomic_fetch_add_explicit(&actor->waiting, 1, memory_order_seq_cst) == 0;
+}
+
+/* Under lock.  Leaves; the next one may look, if it is not somebody else's turn. */
+static void step_out(struct troupe_actor *actor, struct trp_extra *extra, struct waiter *waiter)
+{
+    if (atomic_load_explicit(&waiter->called, memory_order_relaxed)) {
+        extra->waiter_called = false;
+    }
+    trp_list_remove(&waiter->entry);
+    waiter->registered = false;
+    /* relaxed: whoever sees it late refuses once, or calls nobody. */
+    atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
+    call_first(extra);
+}
+
+/* One try of a waiter, inside a visit.  TROUPE_EFULL: registered, sleep. */
 static int try_as_waiter(
     struct trp_visit *visit, troupe_pid to, struct troupe_message *msg, struct waiter *waiter)
 {
     struct troupe_actor *actor = trp_actor_find(visit->context->runtime, to);
     struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(actor) : NULL;
-    int error;
+    int error = TROUPE_EFULL;
 
     if (actor == NULL) {
         return TROUPE_EGONE;
@@ -152,18 +194,15 @@ static int try_as_waiter(
         return TROUPE_ENOMEM;
     }
     trp_lock_take(&extra->lock);
-    atomic_store_explicit(&waiter->called, false, memory_order_relaxed);
-    trp_list_push(&extra->waiters, &waiter->entry);
-    /* seq_cst: registered before the look at the room.  PAIR actor.waiting: worker.c after parking, and seal(). */
-    atomic_fetch_add_explicit(&actor->waiting, 1, memory_order_seq_cst);
-    error = atomic_load_explicit(&actor->pid, memory_order_seq_cst) == to
-        ? admit(actor, 1, trp_message_weight(msg), true)
-        : TROUPE_EGONE;
+    if (line_up(actor, extra, waiter)) {
+        error = admit(actor, 1, trp_message_weight(msg), true);
+    }
+    if (atomic_load_explicit(&actor->pid, memory_order_seq_cst) != to && error == TROUPE_EFULL) {
+        error = TROUPE_EGONE;
+    }
     if (error != TROUPE_EFULL) {
-        trp_list_remove(&waiter->entry);
-        atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
-        /* More room, or none ever: let the next one look. */
-        call_first(extra);
+        /* There may be more room, or none ever. */
+        step_out(actor, extra, waiter);
     }
     trp_lock_give(&extra->lock);
     if (error == TROUPE_OK) {
@@ -174,24 +213,19 @@ static int try_as_waiter(
     return error;
 }
 
-/* After sleeping: not registered any more.  False: the actor has ended, and will call us if it has not yet. */
-static bool unregister(struct trp_visit *visit, troupe_pid to, struct waiter *waiter, bool give_up)
+/* Its time is over.  TROUPE_EGONE: the actor has ended. */
+static int give_up(struct trp_visit *visit, troupe_pid to, struct waiter *waiter)
 {
     struct troupe_actor *actor = trp_actor_find(visit->context->runtime, to);
     struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
 
     if (extra == NULL) {
-        return false;
+        return TROUPE_EGONE;
     }
     trp_lock_take(&extra->lock);
-    trp_list_remove(&waiter->entry);
-    atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
-    if (give_up && atomic_load_explicit(&waiter->called, memory_order_relaxed)) {
-        /* It was our turn: pass it on. */
-        call_first(extra);
-    }
+    step_out(actor, extra, waiter);
     trp_lock_give(&extra->lock);
-    return true;
+    return TROUPE_ETIMEDOUT;
 }
 
 /* Whoever ends the actor still has to let go of the waiter. */
@@ -216,7 +250,7 @@ static int wait_for_room(
     uint64_t until_ns = wait_ms == TROUPE_FOREVER
         ? TRP_EVENT_FOREVER
         : trp_port_now_ns() + (uint64_t)wait_ms * 1000000U;
-    struct waiter waiter;
+    struct waiter waiter = {.registered = false};
 
     trp_event_init(&waiter.event);
     trp_list_init(&waiter.entry);
@@ -224,35 +258,25 @@ static int wait_for_room(
         uint32_t value = trp_event_value(&waiter.event);
         struct trp_visit visit;
         int error = trp_context_enter(runtime, &visit);
-        bool late;
-        bool gone;
 
         if (error < 0) {
             return error;
         }
         error = try_as_waiter(&visit, to, msg, &waiter);
+        if (error == TROUPE_EFULL && until_ns != TRP_EVENT_FOREVER && trp_port_now_ns() >= until_ns) {
+            error = give_up(&visit, to, &waiter);
+        }
         if (error < 0 && error != TROUPE_EFULL) {
             (void)refuse(&visit, error);
         }
         trp_context_leave(&visit);
         if (error != TROUPE_EFULL) {
+            if (waiter.registered) {
+                outlive_caller(&waiter);
+            }
             return error;
         }
         trp_event_wait(&waiter.event, value, until_ns);
-        late = until_ns != TRP_EVENT_FOREVER && trp_port_now_ns() >= until_ns;
-        error = trp_context_enter(runtime, &visit);
-        trp_assert(error == TROUPE_OK);
-        gone = !unregister(&visit, to, &waiter, late);
-        if (late || gone) {
-            error = refuse(&visit, gone ? TROUPE_EGONE : TROUPE_ETIMEDOUT);
-        }
-        trp_context_leave(&visit);
-        if (gone) {
-            outlive_caller(&waiter);
-        }
-        if (error < 0) {
-            return error;
-        }
     }
 }
 
@@ -299,9 +323,10 @@ int troupe_send(
 /* A message that its user owned is about to go. */
 static void let_go(struct troupe_message *msg, troupe_pid sender)
 {
-    if (msg->flags & TRP_MESSAGE_REQUEST) {
+    if (trp_message_is_held(msg)) {
         trp_list_remove(&trp_message_extension(msg)->held);
-    } else {
+    }
+    if ((msg->flags & TRP_MESSAGE_REQUEST) == 0) {
         msg->sender = sender;
     }
 }
@@ -311,7 +336,7 @@ static void take_back(struct trp_context *context, struct trp_list *held, struct
 {
     msg->flags &= (uint16_t)~TRP_MESSAGE_CHARGED;
     trp_message_set_runtime(msg, context->runtime);
-    if ((msg->flags & TRP_MESSAGE_REQUEST) && held != NULL) {
+    if (trp_message_is_held(msg) && held != NULL) {
         trp_list_push(held, &trp_message_extension(msg)->held);
     }
 }
@@ -439,6 +464,10 @@ int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe
         return error;
     }
     self = sender_here(visit.context);
+    if (self != NULL && msg == self->current) {
+        trp_context_leave(&visit);
+        return TROUPE_EINVAL;
+    }
     let_go(msg, self != NULL ? trp_actor_pid(self) : TROUPE_NOBODY);
     error = trp_send_charged(visit.context, to, msg, msg, 1, trp_message_weight(msg));
     if (error < 0) {

@@ -18,6 +18,7 @@ int trp_table_init(
     table->limit = limit;
     table->seed = seed;
     table->spare = NULL;
+    table->shared = (struct trp_cells){0};
     atomic_init(&table->segment_count, 0);
     trp_lock_init(&table->lock);
     table->memory = trp_runtime_memory(runtime);
@@ -141,10 +142,46 @@ static bool take_bundle(struct trp_table *table, struct trp_cells *cells)
     return true;
 }
 
+/* From cells in stock, or a new segment of which some are left; at the limit also those that should still rest. */
+static struct troupe_actor *take_from(struct trp_cells *cells)
+{
+    if (cells->count > TRP_TABLE_REST || cells->segment_left == 0) {
+        return pop(cells);
+    }
+    cells->segment_left--;
+    return cells->segment++;
+}
+
+static bool is_low(const struct trp_cells *cells)
+{
+    return cells->count <= TRP_TABLE_REST && cells->segment_left == 0;
+}
+
+static int take_shared(struct trp_table *table, struct troupe_actor **out_actor)
+{
+    struct troupe_actor *actor;
+    int error = TROUPE_OK;
+
+    trp_lock_take(&table->lock);
+    if (is_low(&table->shared)) {
+        error = grow(table, &table->shared);
+    }
+    actor = take_from(&table->shared);
+    trp_lock_give(&table->lock);
+    if (actor == NULL) {
+        return error;
+    }
+    *out_actor = actor;
+    return TROUPE_OK;
+}
+
 int trp_table_take(
     struct trp_table *table, struct trp_cells *cells, struct troupe_actor **out_actor)
 {
-    if (cells->count <= TRP_TABLE_REST && cells->segment_left == 0) {
+    if (table->limit < TRP_TABLE_SMALL) {
+        return take_shared(table, out_actor);
+    }
+    if (is_low(cells)) {
         int error = TROUPE_OK;
 
         trp_lock_take(&table->lock);
@@ -157,12 +194,7 @@ int trp_table_take(
         }
         /* At the limit, or without memory, a slot rests for a shorter time. */
     }
-    if (cells->count > TRP_TABLE_REST || cells->segment_left == 0) {
-        *out_actor = pop(cells);
-        return TROUPE_OK;
-    }
-    *out_actor = cells->segment++;
-    cells->segment_left--;
+    *out_actor = take_from(cells);
     return TROUPE_OK;
 }
 
@@ -183,6 +215,12 @@ static struct troupe_actor *cut_bundle(struct trp_cells *cells)
 
 void trp_table_give(struct trp_table *table, struct trp_cells *cells, struct troupe_actor *actor)
 {
+    if (table->limit < TRP_TABLE_SMALL) {
+        trp_lock_take(&table->lock);
+        append(&table->shared, actor, actor, 1);
+        trp_lock_give(&table->lock);
+        return;
+    }
     append(cells, actor, actor, 1);
     if (cells->count >= TRP_TABLE_REST + 2 * TRP_TABLE_BUNDLE) {
         struct troupe_actor *bundle = cut_bundle(cells);

@@ -9,6 +9,8 @@
  *
  * Free cells lie with the context that will use them (context.h), oldest first, at least TRP_TABLE_REST of them, so
  * that a slot rests before it is used again.  What a context has too many of goes to the table, in bundles.
+ * A table with a small limit keeps all free cells itself, under its lock: otherwise one context would have cells to
+ * spare while another is told that the limit is reached.
  */
 #ifndef TRP_TABLE_H
 #define TRP_TABLE_H
@@ -26,6 +28,9 @@
 /** How many cells move between a context and the table at a time. */
 #define TRP_TABLE_BUNDLE 512
 
+/** A limit below this is small: contexts might keep as many cells for themselves. */
+#define TRP_TABLE_SMALL ((uint32_t)1 << 20)
+
 struct trp_table {
     _Atomic(struct troupe_actor *) *segments; /* set once; entries: written once, under lock */
     struct trp_memory *memory;                /* set once */
@@ -33,6 +38,7 @@ struct trp_table {
     uint32_t limit;                           /* set once: cells */
     uint64_t seed;                            /* set once: of the first generations */
     struct trp_lock lock;
+    struct trp_cells shared;        /* under lock: the free cells, if the limit is small */
     struct troupe_actor *spare;     /* under lock: bundles, linked by the first cell's `arg` */
     _Atomic uint32_t segment_count; /* written under lock */
 };
@@ -42,7 +48,7 @@ TROUPE_CHECKED int trp_table_init(
     struct trp_table *table, struct troupe_runtime *runtime, uint32_t limit, uint64_t seed);
 void trp_table_fini(struct trp_table *table);
 
-/** A cell for a new actor, phase FREE.  TROUPE_ELIMIT, TROUPE_ENOMEM.  Context's owner. */
+/** A cell for a new actor, phase FREE; `cells` are the caller's own.  TROUPE_ELIMIT, TROUPE_ENOMEM.  Context's owner. */
 TROUPE_CHECKED int trp_table_take(
     struct trp_table *table, struct trp_cells *cells, struct troupe_actor **out_actor);
 

@@ -205,6 +205,7 @@ void trp_worker_retire(
     }
 }
 
+/* Ends a node that was handled. */
 static void retire_node(
     struct trp_worker *worker, struct troupe_actor *actor, struct trp_node *spent)
 {
@@ -348,18 +349,24 @@ static bool is_condemned(struct troupe_actor *actor)
 /* Drops what stands before the exit signal that ends this actor, and takes it. */
 static void pull_exit(struct trp_worker *worker, struct troupe_actor *actor)
 {
+    /* The message handled last went without an answer; those dropped from here on die with the actor. */
+    int status = TROUPE_EUNANSWERED;
+
     for (;;) {
         struct trp_node *spent = NULL;
         struct trp_node *node = trp_mailbox_pop(&actor->mailbox, &actor->head, &spent);
         struct troupe_message *msg;
 
         trp_assert(node != NULL);
-        retire_node(worker, actor, spent);
+        if (spent != NULL) {
+            trp_worker_retire(&worker->context, actor, trp_message_of(spent), status);
+        }
+        status = TROUPE_EDIED;
         msg = open_node(worker, actor, node);
         if (msg->kind == TRP_MESSAGE_NOTICE && trp_hooks.condemns(actor, msg)) {
-            int status = trp_hooks.open(actor, msg);
+            int opened = trp_hooks.open(actor, msg);
 
-            trp_assert(status == TRP_OPEN_EXIT);
+            trp_assert(opened == TRP_OPEN_EXIT);
             worker->handled++;
             return;
         }

@@ -101,13 +101,13 @@ struct troupe_spawn_options {
  * Cost     O(1), about 60 ns with up to 64 bytes of state
  */
 #define troupe_spawn(self, options, out_pid)                                                       \
-    troupe_spawn_sized((self), (options), sizeof *(options), (out_pid))
+    troupe_spawn_sized((self), (options), sizeof(struct troupe_spawn_options), (out_pid))
 TROUPE_API TROUPE_CHECKED int troupe_spawn_sized(struct troupe_actor *self,
     const struct troupe_spawn_options *options, size_t options_size, troupe_pid *out_pid);
 
 /** As troupe_spawn(), from any thread.  Its spawner is nobody: `link` and `monitor` are TROUPE_EINVAL. */
 #define troupe_runtime_spawn(runtime, options, out_pid)                                            \
-    troupe_runtime_spawn_sized((runtime), (options), sizeof *(options), (out_pid))
+    troupe_runtime_spawn_sized((runtime), (options), sizeof(struct troupe_spawn_options), (out_pid))
 TROUPE_API TROUPE_CHECKED int troupe_runtime_spawn_sized(struct troupe_runtime *runtime,
     const struct troupe_spawn_options *options, size_t options_size, troupe_pid *out_pid);
 

@@ -88,7 +88,7 @@ struct troupe_runtime_options {
  * Errors   TROUPE_EINVAL, TROUPE_ENOMEM, TROUPE_ESYSTEM (no descriptor for the poller)
  */
 #define troupe_runtime_create(options, out_runtime)                                                \
-    troupe_runtime_create_sized((options), sizeof *(options), (out_runtime))
+    troupe_runtime_create_sized((options), sizeof(struct troupe_runtime_options), (out_runtime))
 TROUPE_API TROUPE_CHECKED int troupe_runtime_create_sized(
     const struct troupe_runtime_options *options, size_t options_size,
     struct troupe_runtime **out_runtime);
@@ -134,7 +134,8 @@ TROUPE_API int troupe_runtime_fd(const struct troupe_runtime *runtime);
  * Threads  one at a time, always the same
  * Units    *out_wait_ms: how long the caller may poll before the next turn; 0: more to do now;
  *          TROUPE_FOREVER: until the descriptor is readable
- * Errors   TROUPE_EINVAL for a runtime with threads; TROUPE_EBUSY from inside a handler
+ * Errors   TROUPE_EINVAL for a runtime with threads; TROUPE_EBUSY from inside a handler;
+ *          TROUPE_ESTOPPED before it was started and after it was stopped
  */
 TROUPE_API TROUPE_CHECKED int troupe_runtime_turn(
     struct troupe_runtime *runtime, int budget_ms, int *out_wait_ms);

@@ -10,7 +10,7 @@
  *
  * Out of descriptors.  A client that cannot be accepted would wait in the kernel, and no edge would tell of it
  * again.  So a spare descriptor is held: it is closed, the client accepted and closed at once, the spare
- * opened again.  A timer looks again for as long as that goes on.
+ * opened again.  If even that fails, a timer looks again.
  *
  *             exit signal                     no connection left
  *    OPEN ----------------> STOPPING --------------------------> over
@@ -215,15 +215,9 @@ static int listener_init(struct troupe_actor *self, void *state, const void *arg
 
 /* ---- accepting ---- */
 
-/* Once per time of want: looks again by itself, and says so. */
-static void in_want(struct troupe_actor *self, struct listener *listener, const char *what)
+/* Said once per time of want, which ends when a client gets in. */
+static void report_want(struct troupe_actor *self, struct listener *listener, const char *what)
 {
-    struct troupe_timer timer;
-
-    if (!listener->retrying) {
-        listener->retrying = troupe_tick_after(self, TRP_LISTENER_RETRY_MS, &listener_retry, NULL,
-                                 &timer) == TROUPE_OK;
-    }
     if (!listener->in_want) {
         listener->in_want = true;
         trp_report(troupe_runtime_of(self), TROUPE_REPORT_LIMIT, troupe_self(self), "listener",
@@ -231,25 +225,54 @@ static void in_want(struct troupe_actor *self, struct listener *listener, const 
     }
 }
 
-/* Lets one client in and closes it.  False if there is none, or no way. */
-static bool shed(struct listener *listener)
+/* A client may be waiting, and no edge will tell of it again: looks by itself. */
+static void look_again(struct troupe_actor *self, struct listener *listener)
 {
+    struct troupe_timer timer;
+
+    if (!listener->retrying) {
+        listener->retrying = troupe_tick_after(self, TRP_LISTENER_RETRY_MS, &listener_retry, NULL,
+                                 &timer) == TROUPE_OK;
+    }
+}
+
+/* Lets one client in and closes it; what accept4 said, as errno, or 0 if there was one. */
+static int shed(struct listener *listener)
+{
+    int error = 0;
     int fd;
 
     if (listener->spare_fd < 0) {
         listener->spare_fd = open_spare();
     }
     if (listener->spare_fd < 0) {
-        return false;
+        return errno;
     }
     close(listener->spare_fd);
     fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         close(fd);
         listener->numbers.shed++;
+    } else {
+        error = errno;
     }
     listener->spare_fd = open_spare();
-    return fd >= 0;
+    return error;
+}
+
+/* No descriptor is left, which accept4 says also if nobody is waiting.  Whether to try the next client. */
+static bool on_no_descriptor(struct troupe_actor *self, struct listener *listener)
+{
+    int error = shed(listener);
+
+    if (error == EAGAIN) {
+        return false;
+    }
+    report_want(self, listener, "out of descriptors");
+    if (error != 0) {
+        look_again(self, listener);
+    }
+    return error == 0;
 }
 
 static void refuse(struct troupe_actor *self, struct listener *listener, int fd)
@@ -317,7 +340,7 @@ static void admit(
     if (start_connection(self, listener, fd, peer) < 0) {
         close(fd);
         listener->numbers.refused++;
-        in_want(self, listener, "no memory, or no actor, for a connection");
+        report_want(self, listener, "no memory, or no actor, for a connection");
         return;
     }
     listener->in_excess = false;
@@ -332,11 +355,11 @@ static bool go_on(struct troupe_actor *self, struct listener *listener, int erro
         return false;
     case EMFILE:
     case ENFILE:
-        in_want(self, listener, "out of descriptors");
-        return shed(listener);
+        return on_no_descriptor(self, listener);
     case ENOBUFS:
     case ENOMEM:
-        in_want(self, listener, "the system is out of memory for sockets");
+        report_want(self, listener, "the system is out of memory for sockets");
+        look_again(self, listener);
         return false;
     default:
         return true; /* this client has gone, or its network has an error: see accept(2) */

@@ -22,7 +22,7 @@ struct test_allocator {
     _Atomic uint64_t calls;   /* allocations asked for */
     _Atomic uint64_t blocks;  /* now out */
     _Atomic uint64_t bytes;   /* now out, as the sizes given say */
-    uint64_t fail_at;         /* this call fails; 0: none does */
+    _Atomic uint64_t fail_at; /* this call fails; 0: none does */
     bool fail_for_good;       /* and all after it */
     _Atomic size_t last_size; /* of the last call */
     _Atomic size_t last_align;
