@@ -215,16 +215,6 @@ void trp_actor_set_reason(struct troupe_actor *self, const struct troupe_reason 
 
 /* ---- what a callback may ask ---- */
 
-bool trp_actor_is_mine(const struct troupe_actor *self)
-{
-    return self != NULL && self->worker != NULL && self->worker->current == self;
-}
-
-struct trp_context *trp_context_of(const struct troupe_actor *self)
-{
-    return &self->worker->context;
-}
-
 troupe_pid troupe_self(const struct troupe_actor *self)
 {
     return self != NULL ? trp_actor_pid(self) : TROUPE_NOBODY;
@@ -285,14 +275,14 @@ void troupe_exit(struct troupe_actor *self, enum troupe_exit kind)
     trp_assert(trp_actor_is_mine(self));
     trp_assert(kind >= TROUPE_EXIT_NORMAL && kind < TROUPE_EXIT_ERROR);
     record(self, kind, 0, NULL);
-    _longjmp(self->worker->unwind, 1);
+    _longjmp(*self->worker->unwind, 1);
 }
 
 void troupe_abandon(struct troupe_actor *self, int code, const char *text)
 {
     trp_assert(trp_actor_is_mine(self));
     (void)troupe_fail(self, code, text);
-    _longjmp(self->worker->unwind, 1);
+    _longjmp(*self->worker->unwind, 1);
 }
 
 int troupe_defer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)

@@ -142,6 +142,17 @@ static_assert(offsetof(struct troupe_actor, runtime) == 64, "cold line");
 static_assert(offsetof(struct troupe_actor, head) == 128, "run line");
 static_assert(offsetof(struct troupe_actor, inline_state) == 192, "state line");
 
+/** `actor`, or NULL, will soon be written: by then its lines are here. */
+static inline void trp_actor_prefetch(struct troupe_actor *actor)
+{
+    if (actor != NULL) {
+        __builtin_prefetch(&actor->mailbox, 1);
+        __builtin_prefetch(&actor->runtime, 1);
+        __builtin_prefetch(&actor->head, 1);
+        __builtin_prefetch(actor->inline_state, 1);
+    }
+}
+
 /** The extra block, or NULL.  Any thread, under reclaim. */
 static inline struct trp_extra *trp_actor_extra(struct troupe_actor *actor)
 {

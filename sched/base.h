@@ -30,14 +30,22 @@
 /** Writes what failed to standard error with one write(2) and aborts. */
 TROUPE_NORETURN void trp_assert_failed(const char *file, int line, const char *condition);
 
+/** Kept out of its callers: they are called often, this is not. */
+#define TRP_NOINLINE __attribute__((noinline))
+
 #define trp_likely(x) __builtin_expect(!!(x), 1)
 #define trp_unlikely(x) __builtin_expect(!!(x), 0)
 
 #define trp_container_of(pointer, type, member)                                                    \
     ((type *)((uintptr_t)(pointer)-offsetof(type, member)))
 
+#ifdef TRP_SIMULATION
+/** A variable of a virtual thread, zero at first: port_sim.c exchanges all of this section when it switches. */
+#define TRP_THREAD_LOCAL __attribute__((section("trp_thread_local")))
+#else
 /** A thread-local variable without a call, also in the shared library. */
 #define TRP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#endif
 
 /* A doubly linked list through its elements; an element that is in no list points to itself. */
 struct trp_list {

@@ -51,8 +51,15 @@ static inline int trp_charge_take(struct trp_charge *charge, uint32_t count, uin
      * moves: read later it might have passed our `in`, and the difference would wrap.
      * PAIR charge.room: release in trp_charge_give(). */
     uint64_t out = atomic_load_explicit(&charge->out, memory_order_acquire);
+    uint64_t in;
+
+    if (trp_unlikely(!trp_charge_fits(
+            charge->cap, atomic_load_explicit(&charge->in, memory_order_relaxed) - out + more))) {
+        /* relaxed: a view.  Full: those who are refused again and again do not fight for the line. */
+        return TROUPE_EFULL;
+    }
     /* relaxed: the push that follows publishes the messages, not this. */
-    uint64_t in = atomic_fetch_add_explicit(&charge->in, more, memory_order_relaxed);
+    in = atomic_fetch_add_explicit(&charge->in, more, memory_order_relaxed);
 
     if (trp_unlikely(!trp_charge_fits(charge->cap, in - out + more))) {
         /* relaxed: nothing was pushed.  Another sender may be refused meanwhile because of us:

@@ -22,6 +22,7 @@ struct trp_counters {
 /** Adds to a counter of one's own context. */
 static inline void trp_count(_Atomic uint64_t *counter, uint64_t more)
 {
+    /* relaxed: written by us alone, and a number to those who read it. */
     atomic_store_explicit(counter,
         atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
 }

@@ -18,7 +18,9 @@
 #include "message.h"
 #include "port.h"
 #include "timer.h"
+#include "worker.h"
 
+#include <troupe/actor.h>
 #include <troupe/runtime.h>
 
 /* ---- finding, making, ending actors ---- */
@@ -33,10 +35,16 @@ static inline troupe_pid trp_actor_pid(const struct troupe_actor *actor)
 }
 
 /** The context in which a callback of `self` runs. */
-struct trp_context *trp_context_of(const struct troupe_actor *self);
+static inline struct trp_context *trp_context_of(const struct troupe_actor *self)
+{
+    return &self->worker->context;
+}
 
 /** Whether `self` may be used by the caller: not NULL, and its callback is what this thread runs. */
-bool trp_actor_is_mine(const struct troupe_actor *self);
+static inline bool trp_actor_is_mine(const struct troupe_actor *self)
+{
+    return self != NULL && self->worker != NULL && self->worker->current == self;
+}
 
 /**
  * Makes an actor that has a pid and a mailbox but is not queued: the caller holds its token, and may add
@@ -146,6 +154,12 @@ void trp_timer_free(struct trp_context *context, struct trp_timer *timer);
 #define TRP_OPEN_DELIVER 100 /* give it to the behaviour like any message */
 #define TRP_OPEN_EXIT 101    /* the actor ends; the reason is set */
 #define TRP_OPEN_LATE 102    /* an answer nobody waits for any more */
+
+/** What a callback of the user's returned, so that `open` can return it: no number of ours. */
+static inline int trp_open_status(int status)
+{
+    return status > TROUPE_DONE ? TROUPE_OK : status;
+}
 
 /**
  * How lib takes part in an actor's life.  lib/hooks.c defines the one table; sched knows how an actor

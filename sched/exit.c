@@ -71,9 +71,27 @@ static void drop_reason(struct trp_worker *worker)
 static void terminate(
     struct trp_worker *worker, struct troupe_actor *actor, const struct troupe_reason *reason)
 {
-    if (actor->behaviour->terminate != NULL && _setjmp(worker->unwind) == 0) {
+    jmp_buf *outer = worker->unwind;
+    jmp_buf here;
+
+    worker->unwind = &here;
+    if (actor->behaviour->terminate != NULL && _setjmp(here) == 0) {
         actor->behaviour->terminate(actor, actor->state, reason);
     }
+    worker->unwind = outer;
+    drop_reason(worker);
+}
+
+static void run_defer(struct trp_worker *worker, const struct trp_defer *defer)
+{
+    jmp_buf *outer = worker->unwind;
+    jmp_buf here;
+
+    worker->unwind = &here;
+    if (_setjmp(here) == 0) {
+        defer->fn(defer->arg);
+    }
+    worker->unwind = outer;
     drop_reason(worker);
 }
 
@@ -83,18 +101,20 @@ static void run_defers(struct trp_worker *worker, struct trp_extra *extra)
         struct trp_defer *defer = extra->defers;
 
         extra->defers = defer->next;
-        if (_setjmp(worker->unwind) == 0) {
-            defer->fn(defer->arg);
-        }
-        drop_reason(worker);
+        run_defer(worker, defer);
     }
 }
 
 static void destroy(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    if (actor->behaviour->destroy != NULL && _setjmp(worker->unwind) == 0) {
+    jmp_buf *outer = worker->unwind;
+    jmp_buf here;
+
+    worker->unwind = &here;
+    if (actor->behaviour->destroy != NULL && _setjmp(here) == 0) {
         actor->behaviour->destroy(actor->state);
     }
+    worker->unwind = outer;
     drop_reason(worker);
 }
 
@@ -297,19 +317,29 @@ static bool is_late(const struct troupe_actor *actor)
         (uintptr_t)&actor->mailbox.stub;
 }
 
-/* On liburcu's thread: back to the worker, who is woken only if a message raced in. */
+static bool has_late(const struct bundle *bundle)
+{
+    for (const struct troupe_actor *actor = bundle->first; actor != NULL; actor = actor->link) {
+        if (is_late(actor)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* On liburcu's thread: back to the worker.  One that runs will see it before it parks, and the cells stay in its
+ * cache; one that sleeps is woken only if a message raced in, or if it fell asleep meanwhile. */
 static void come_home(struct trp_reclaim *reclaim)
 {
     struct bundle *bundle = trp_container_of(reclaim, struct bundle, reclaim);
     struct trp_worker *worker = bundle->worker;
-    bool late = false;
+    struct trp_park *park = &worker->runtime->park;
+    bool slept = trp_park_has(park, worker);
+    bool late = slept && has_late(bundle);
 
-    for (struct troupe_actor *actor = bundle->first; actor != NULL; actor = actor->link) {
-        late = late || is_late(actor);
-    }
     trp_stack_push(&worker->returned, &bundle->entry);
-    if (late) {
-        trp_park_nudge(&worker->runtime->park, worker);
+    if (late || (!slept && trp_park_has(park, worker))) {
+        trp_park_nudge(park, worker);
     }
 }
 
@@ -368,6 +398,7 @@ void trp_exit_take_bundle(struct trp_context *context, struct trp_stack_entry *e
     while (actor != NULL) {
         struct troupe_actor *next = actor->link;
 
+        trp_actor_prefetch(next);
         reclaimed(context, actor);
         actor = next;
     }

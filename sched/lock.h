@@ -4,6 +4,9 @@
  *
  * A pthread mutex: fair enough, known to every sanitizer, and it sleeps when its holder was preempted.
  * Nothing on the way of a message takes one.
+ *
+ * In simulation its holder may be a virtual thread that others got ahead of, so a taker lets others run until
+ * the lock is free; before a lock is taken and after it was given are switch points.
  */
 #ifndef TRP_LOCK_H
 #define TRP_LOCK_H
@@ -11,6 +14,7 @@
 #include <pthread.h>
 
 #include "base.h"
+#include "seam.h"
 
 struct trp_lock {
     pthread_mutex_t mutex;
@@ -27,6 +31,22 @@ static inline void trp_lock_fini(struct trp_lock *lock)
     pthread_mutex_destroy(&lock->mutex);
 }
 
+static inline bool trp_lock_try(struct trp_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
+}
+
+#ifdef TRP_SIMULATION
+
+static inline void trp_lock_take(struct trp_lock *lock)
+{
+    do {
+        trp_switch();
+    } while (!trp_lock_try(lock));
+}
+
+#else
+
 static inline void trp_lock_take(struct trp_lock *lock)
 {
     int error = pthread_mutex_lock(&lock->mutex);
@@ -34,16 +54,14 @@ static inline void trp_lock_take(struct trp_lock *lock)
     trp_assert(error == 0);
 }
 
-static inline bool trp_lock_try(struct trp_lock *lock)
-{
-    return pthread_mutex_trylock(&lock->mutex) == 0;
-}
+#endif
 
 static inline void trp_lock_give(struct trp_lock *lock)
 {
     int error = pthread_mutex_unlock(&lock->mutex);
 
     trp_assert(error == 0);
+    trp_switch();
 }
 
 #endif

@@ -6,46 +6,6 @@
 #include "core.h"
 #include "runtime.h"
 
-static size_t header_size(uint16_t flags)
-{
-    return sizeof(struct troupe_message) +
-        (flags & TRP_MESSAGE_EXTENDED ? sizeof(struct trp_extension) : 0);
-}
-
-struct troupe_message *trp_message_create(
-    struct trp_pool *pool, const struct troupe_type *type, size_t size, uint16_t flags)
-{
-    size_t whole = header_size(flags) + size;
-    struct troupe_message *msg;
-    unsigned block = TRP_BLOCK_LARGE;
-
-    if (trp_likely(whole <= TRP_POOL_BLOCK_MAX)) {
-        block = trp_pool_class(whole);
-        msg = trp_pool_alloc(pool, block);
-    } else {
-        msg = trp_memory_alloc(pool->memory, whole, TRP_CACHE_LINE);
-    }
-    if (trp_unlikely(msg == NULL)) {
-        return NULL;
-    }
-    msg->type = type;
-    msg->sender = TROUPE_NOBODY;
-    msg->size = (uint32_t)size;
-    msg->block = (uint8_t)block;
-    msg->kind = TRP_MESSAGE_PLAIN;
-    msg->flags = flags;
-    return msg;
-}
-
-void trp_message_free(struct trp_pool *pool, struct troupe_message *msg)
-{
-    if (trp_likely(msg->block != TRP_BLOCK_LARGE)) {
-        trp_pool_free(pool, msg, msg->block);
-    } else {
-        trp_memory_free(pool->memory, msg, header_size(msg->flags) + msg->size);
-    }
-}
-
 struct troupe_message *trp_message_new(
     struct trp_context *context, const struct troupe_type *type, size_t size, uint16_t flags)
 {
@@ -149,7 +109,8 @@ static struct troupe_message *move_out(struct trp_context *context, struct troup
     }
     memcpy(trp_message_body(copy), trp_message_body(msg), msg->size);
     copy->sender = msg->sender;
-    if (msg->flags & TRP_MESSAGE_REQUEST) {
+    /* One that carries its own answer, for want of memory, stays: it is no request any more. */
+    if ((msg->flags & (TRP_MESSAGE_REQUEST | TRP_MESSAGE_REFUSED)) == TRP_MESSAGE_REQUEST) {
         const struct trp_extension *from = trp_message_extension(msg);
         struct trp_extension *to = trp_message_extension(copy);
 

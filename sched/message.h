@@ -105,13 +105,43 @@ static inline void trp_message_set_runtime(
 
 static inline struct troupe_runtime *trp_message_runtime(const struct troupe_message *msg)
 {
+    /* relaxed: as above. */
     return (struct troupe_runtime *)(void *)atomic_load_explicit(
         &msg->node.next, memory_order_relaxed);
 }
 
+/** Bytes before the body. */
+static inline size_t trp_message_head(uint16_t flags)
+{
+    return sizeof(struct troupe_message) +
+        (flags & TRP_MESSAGE_EXTENDED ? sizeof(struct trp_extension) : 0);
+}
+
 /** A message with room for `size` bytes of body, from `pool`; NULL without memory. */
-struct troupe_message *trp_message_create(
-    struct trp_pool *pool, const struct troupe_type *type, size_t size, uint16_t flags);
+static inline struct troupe_message *trp_message_create(
+    struct trp_pool *pool, const struct troupe_type *type, size_t size, uint16_t flags)
+{
+    size_t whole = trp_message_head(flags) + size;
+    struct troupe_message *msg;
+    unsigned block = TRP_BLOCK_LARGE;
+
+    if (trp_likely(whole <= TRP_POOL_BLOCK_MAX)) {
+        block = trp_pool_class(whole);
+        msg = trp_pool_alloc(pool, block);
+    } else {
+        msg = trp_memory_alloc(pool->memory, whole, TRP_CACHE_LINE);
+    }
+    if (trp_unlikely(msg == NULL)) {
+        return NULL;
+    }
+    msg->type = type;
+    msg->sender = TROUPE_NOBODY;
+    msg->size = (uint32_t)size;
+    msg->block = (uint8_t)block;
+    msg->kind = TRP_MESSAGE_PLAIN;
+    msg->flags = flags;
+    return msg;
+}
 
 /** Destroys the body, if it is still there.  The block stays. */
 static inline void trp_message_empty(struct troupe_message *msg)
@@ -123,7 +153,14 @@ static inline void trp_message_empty(struct troupe_message *msg)
 }
 
 /** Gives the block of a PLAIN or REPLY message back.  Does not look at the body. */
-void trp_message_free(struct trp_pool *pool, struct troupe_message *msg);
+static inline void trp_message_free(struct trp_pool *pool, struct troupe_message *msg)
+{
+    if (trp_likely(msg->block != TRP_BLOCK_LARGE)) {
+        trp_pool_free(pool, msg, msg->block);
+    } else {
+        trp_memory_free(pool->memory, msg, trp_message_head(msg->flags) + msg->size);
+    }
+}
 
 /** What a message weighs in the charge: the bytes of its block. */
 static inline uint32_t trp_message_weight(const struct troupe_message *msg)

@@ -159,6 +159,7 @@ bool trp_park_wake(struct trp_park *park)
     struct trp_worker *worker;
     bool polls = false;
 
+    trp_switch();
     if (!trp_park_wants_wake(park) || trp_fault(TRP_FAULT_LOST_WAKE)) {
         return false;
     }
@@ -184,6 +185,16 @@ void trp_park_nudge(struct trp_park *park, struct trp_worker *worker)
     if (listed) {
         trp_worker_wake(worker, polls);
     }
+}
+
+bool trp_park_has(struct trp_park *park, const struct trp_worker *worker)
+{
+    bool listed;
+
+    trp_lock_take(&park->lock);
+    listed = worker->parker.listed;
+    trp_lock_give(&park->lock);
+    return listed;
 }
 
 void trp_park_wake_all(struct trp_park *park)

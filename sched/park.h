@@ -66,6 +66,9 @@ bool trp_park_wake(struct trp_park *park);
 /** Makes `worker` look again if it is parked; it is not counted as searching, as after a time-out. */
 void trp_park_nudge(struct trp_park *park, struct trp_worker *worker);
 
+/** Whether `worker` is parked; a moment's view, in the order of the list's lock.  Any thread. */
+bool trp_park_has(struct trp_park *park, const struct trp_worker *worker);
+
 /** Wakes all, to see that the runtime stops. */
 void trp_park_wake_all(struct trp_park *park);
 

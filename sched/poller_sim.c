@@ -2,10 +2,12 @@
 /*
  * poller_sim.c - the twin without a system: descriptors are numbers, readiness is what a test feeds.
  *
- * A wait never sleeps: virtual time is moved on by whoever drives the simulation.  Everything runs on one
- * thread.  What was fed is told in the order in which the ios were opened, so a seed gives one run.
+ * A wait is the sleep of a virtual thread, on an event that a wake or a feed moves on.  What was fed is told in the
+ * order in which the ios were opened, so a seed gives one run.
  */
 #include "poller_io.h"
+
+#include "port.h"
 
 struct trp_poller_fed {
     struct trp_list entry; /* in the poller's list, in order of opening */
@@ -15,7 +17,9 @@ struct trp_poller_fed {
 
 struct trp_poller {
     struct trp_memory *memory;
-    struct trp_list fed; /* one struct trp_poller_fed for each io */
+    struct trp_list fed;    /* one struct trp_poller_fed for each io */
+    struct trp_event event; /* woken, or fed */
+    uint32_t seen;          /* its value when a wait ended last: a wake before the next wait ends that one */
 };
 
 int trp_poller_create(struct trp_memory *memory, struct trp_poller **out_poller)
@@ -27,6 +31,8 @@ int trp_poller_create(struct trp_memory *memory, struct trp_poller **out_poller)
     }
     poller->memory = memory;
     trp_list_init(&poller->fed);
+    trp_event_init(&poller->event);
+    poller->seen = trp_event_value(&poller->event);
     *out_poller = poller;
     return TROUPE_OK;
 }
@@ -40,13 +46,27 @@ void trp_poller_destroy(struct trp_poller *poller, struct trp_memory *memory)
     trp_memory_free(memory, poller, sizeof *poller);
 }
 
+static void sleep_until_woken(struct trp_poller *poller, int timeout_ms)
+{
+    uint64_t until_ns = timeout_ms == TROUPE_FOREVER
+        ? TRP_EVENT_FOREVER
+        : trp_port_now_ns() + (uint64_t)timeout_ms * 1000000U;
+
+    trp_reclaim_leave(true);
+    trp_event_wait(&poller->event, poller->seen, until_ns);
+    (void)trp_reclaim_enter();
+}
+
 int trp_poller_wait(struct trp_poller *poller, struct trp_context *context, int timeout_ms)
 {
     bool was_offline = trp_reclaim_enter();
     struct trp_list *entry;
     int ready = 0;
 
-    (void)timeout_ms;
+    if (timeout_ms != 0) {
+        sleep_until_woken(poller, timeout_ms);
+    }
+    poller->seen = trp_event_value(&poller->event);
     for (entry = poller->fed.next; entry != &poller->fed; entry = entry->next) {
         struct trp_poller_fed *fed = trp_container_of(entry, struct trp_poller_fed, entry);
         uint32_t events = fed->events;
@@ -63,7 +83,7 @@ int trp_poller_wait(struct trp_poller *poller, struct trp_context *context, int 
 
 void trp_poller_wake(struct trp_poller *poller)
 {
-    (void)poller; /* nobody sleeps */
+    trp_event_wake(&poller->event);
 }
 
 int trp_poller_fd(const struct trp_poller *poller)
@@ -120,5 +140,6 @@ void trp_poller_sim_feed(struct trp_poller *poller, int fd, uint32_t events)
 
     if (fed != NULL) {
         fed->events |= events;
+        trp_event_wake(&poller->event);
     }
 }

@@ -60,8 +60,7 @@ struct sorter {
 const uint16_t trp_pool_sizes[TRP_POOL_CLASSES] = {
     64, 128, 192, 256, 384, 512, 1024, 2048, 4096, 256};
 
-/* By size in cache lines, rounded up. */
-static const uint8_t classes[TRP_POOL_BLOCK_MAX / TRP_CACHE_LINE + 1] = {
+const uint8_t trp_pool_classes[TRP_POOL_BLOCK_MAX / TRP_CACHE_LINE + 1] = {
     [0 ... 1] = 0,
     [2] = 1,
     [3] = 2,
@@ -258,12 +257,6 @@ static bool take_chain(struct trp_pool *pool, struct trp_pool_list *list)
     list->count = chain_count(list->home);
     list->free = blocks_of(pop_home(list));
     return true;
-}
-
-unsigned trp_pool_class(size_t size)
-{
-    trp_assert(size <= TRP_POOL_BLOCK_MAX);
-    return classes[(size + TRP_CACHE_LINE - 1) / TRP_CACHE_LINE];
 }
 
 void trp_pool_init(struct trp_pool *pool, struct trp_memory *memory)

@@ -61,13 +61,20 @@ struct trp_pool {
 
 extern const uint16_t trp_pool_sizes[TRP_POOL_CLASSES];
 
+/* By size in cache lines, rounded up. */
+extern const uint8_t trp_pool_classes[TRP_POOL_BLOCK_MAX / TRP_CACHE_LINE + 1];
+
 static inline uint32_t trp_pool_size(unsigned class)
 {
     return trp_pool_sizes[class];
 }
 
 /** The smallest class (not the stable one) for `size` bytes, which is at most TRP_POOL_BLOCK_MAX. */
-unsigned trp_pool_class(size_t size);
+static inline unsigned trp_pool_class(size_t size)
+{
+    trp_assert(size <= TRP_POOL_BLOCK_MAX);
+    return trp_pool_classes[(size + TRP_CACHE_LINE - 1) / TRP_CACHE_LINE];
+}
 
 void trp_pool_init(struct trp_pool *pool, struct trp_memory *memory);
 

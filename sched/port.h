@@ -2,8 +2,8 @@
 /*
  * port.h - the only door to the outside world besides the poller: time, randomness, processors, threads, sleep.
  *
- * port.c asks Linux; port_sim.c, its twin, has a virtual clock, a seed, and threads that do not run: the
- * simulation steps them itself.
+ * port.c asks Linux; port_sim.c, its twin, has a virtual clock, a seed, and virtual threads, of which one runs at a
+ * time.
  */
 #ifndef TRP_PORT_H
 #define TRP_PORT_H

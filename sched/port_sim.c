@@ -1,15 +1,78 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * port_sim.c - the twin of port.c and event.c: a virtual clock, one seed, threads that do not run.
+ * port_sim.c - the twin of port.c and event.c: a virtual clock, one seed, and virtual threads of which one runs.
+ *
+ * A virtual thread is a ucontext with a stack of its own; number 0 is the thread that began the simulation.  It hands
+ * over when it sleeps on an event, when it ends, when it yields, and at one in SWITCH_ODDS of the switch points that it
+ * passes; who runs next is one of those that are ready, as the seed says.  When none is ready the clock goes to the next
+ * deadline.  Nothing depends on addresses, on the real clock, or on the order of real threads.
+ *
+ * Stepping workers from a loop, a whole step at a time, was tried first: then nobody ever gets between a worker's
+ * search and its registration as parked, and a missing second look is never found.
  */
 #include "sim.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "poison.h"
 #include "port.h"
 #include "reclaim_sim.h"
 #include "runtime.h"
 
-/** What a step takes on the virtual clock. */
-#define STEP_NS 1000
+#ifdef TRP_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+/** What passes from one switch point to the next on the virtual clock. */
+#define STEP_NS 250
+
+/** One in so many switch points hands over. */
+#define SWITCH_ODDS 3
+
+#define THREADS_MAX 32
+#define STACK_SIZE ((size_t)256 * 1024)
+
+/** All thread-local variables together. */
+#define LOCALS_SIZE 64
+
+/** Steps that trp_sim_print() knows of. */
+#define HISTORY 64
+
+struct thread {
+    ucontext_t context;
+    struct trp_event ended;
+    const struct trp_event *event; /* it sleeps until this is not `value` any more; NULL: it is ready */
+    uint32_t value;
+    uint64_t until_ns;             /* or until then */
+    void (*run)(void *arg);
+    void *arg;
+    bool alive;
+    char *stack;                   /* kept for the next thread with this number; NULL for number 0 */
+    char locals[LOCALS_SIZE];      /* its thread-local variables while it does not run */
+    void *fake_stack;              /* the address sanitizer's, while it does not run */
+    const void *bottom;            /* of its stack, as the address sanitizer says */
+    size_t size;
+};
+
+/* What can happen in a step. */
+enum what {
+    WHAT_SLICE = TRP_TRACE_SLICE,
+    WHAT_MESSAGE = TRP_TRACE_MESSAGE,
+    WHAT_CHOICE,
+    WHAT_FAULT,
+};
+
+struct step {
+    uint64_t number;
+    uint64_t now_ns;
+    unsigned thread;
+    enum what what;
+    uint64_t a;
+    uint64_t b;
+};
 
 static struct {
     struct trp_sim_options options;
@@ -19,9 +82,72 @@ static struct {
     uint64_t now_ns;
     uint64_t steps;
     uint64_t faults[TRP_FAULT_COUNT];
-    uint64_t until_ns[TROUPE_WORKERS_MAX]; /* of workers that sleep */
     bool stalled;
+
+    unsigned current;
+    unsigned previous; /* who ran before: see arrive() */
+    unsigned count;    /* of threads that were started, some of them may have ended */
+
+    bool driving; /* thread 0 is in trp_sim_run(), until: */
+    uint64_t drive_steps;
+    uint64_t drive_ns;
+    enum trp_sim_end drive_end;
+
+    uint64_t noted; /* steps ever written into `history` */
+    struct step history[HISTORY];
 } sim;
+
+/* Beside `sim`, because their stacks outlive a run. */
+static struct thread threads[THREADS_MAX];
+
+/* ---- the trace ---- */
+
+static void print_step(FILE *to, const struct step *step)
+{
+    static const char *const choices[TRP_CHOOSE_COUNT] = {
+        [TRP_CHOOSE_THREAD] = "thread",
+        [TRP_CHOOSE_VICTIM] = "victim",
+        [TRP_CHOOSE_WAKE] = "wake",
+        [TRP_CHOOSE_LIFO] = "lifo",
+        [TRP_CHOOSE_SLICE] = "slice",
+        [TRP_CHOOSE_SHARD] = "shard",
+    };
+    static const char *const faults[TRP_FAULT_COUNT] = {
+        [TRP_FAULT_ALLOC] = "alloc",
+        [TRP_FAULT_FULL] = "full",
+        [TRP_FAULT_LOST_WAKE] = "lost wake",
+        [TRP_FAULT_SYSTEM] = "system",
+    };
+
+    fprintf(to, "step %" PRIu64 " at %" PRIu64 ".%06" PRIu64 " ms, thread %u: ", step->number,
+        step->now_ns / 1000000U, step->now_ns % 1000000U, step->thread);
+    switch (step->what) {
+    case WHAT_SLICE:
+        fprintf(to, "worker %" PRIu64 " runs actor %" PRIu64 "\n", step->a, step->b);
+        break;
+    case WHAT_MESSAGE:
+        fprintf(to, "message of kind %" PRIu64 " from %#" PRIx64 "\n", step->a, step->b);
+        break;
+    case WHAT_CHOICE:
+        fprintf(to, "chose %s %" PRIu64 "\n", choices[step->a], step->b);
+        break;
+    case WHAT_FAULT:
+        fprintf(to, "fault: %s\n", faults[step->a]);
+        break;
+    }
+}
+
+void trp_sim_print(FILE *to)
+{
+    uint64_t first = sim.noted > HISTORY ? sim.noted - HISTORY : 0;
+
+    fprintf(to, "simulation: seed %" PRIu64 ", the last of %" PRIu64 " steps:\n", sim.options.seed,
+        sim.steps);
+    for (uint64_t i = first; i < sim.noted; i++) {
+        print_step(to, &sim.history[i % HISTORY]);
+    }
+    fflush(to);
+}
 
 static uint64_t mix(uint64_t x)
 {
@@ -30,33 +156,342 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-static void note(uint64_t value)
+static void note(enum what what, uint64_t a, uint64_t b)
 {
-    sim.hash = mix(sim.hash + 0x9e3779b97f4a7c15U + value);
+    struct step *step = &sim.history[sim.noted++ % HISTORY];
+    const uint64_t values[] = {(uint64_t)what << 32 | sim.current, a, b};
+
+    *step = (struct step){sim.steps, sim.now_ns, sim.current, what, a, b};
+    for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++) {
+        sim.hash = mix(sim.hash + 0x9e3779b97f4a7c15U + values[i]);
+    }
+    if (sim.options.trace != NULL) {
+        print_step(sim.options.trace, step);
+    }
 }
+
+static TROUPE_NORETURN void give_up(const char *why)
+{
+    fprintf(stderr, "simulation: %s\n", why);
+    trp_sim_print(stderr);
+    abort();
+}
+
+/* ---- the seams ---- */
 
 static uint64_t next_random(void)
 {
     return mix(sim.random += 0x9e3779b97f4a7c15U);
 }
 
+uint32_t trp_choose(enum trp_choice choice, uint32_t count, uint32_t usual)
+{
+    uint64_t random = next_random();
+    uint32_t chosen = usual;
+
+    /* Mostly as production would, so that runs get somewhere; one time in four anything. */
+    if (choice == TRP_CHOOSE_THREAD || random % 4 == 0) {
+        chosen = (uint32_t)((random >> 8) % count);
+    }
+    note(WHAT_CHOICE, choice, chosen);
+    return chosen;
+}
+
+bool trp_fault(enum trp_fault_point point)
+{
+    uint32_t odds = sim.options.fault_odds[point];
+
+    if (odds == 0 || next_random() % 65536 >= odds) {
+        return false;
+    }
+    sim.faults[point]++;
+    note(WHAT_FAULT, point, 0);
+    return true;
+}
+
+void trp_trace(enum trp_trace_point point, uint64_t a, uint64_t b)
+{
+    note((enum what)point, a, b);
+}
+
+/* ---- whose turn it is ---- */
+
+static bool is_ready(const struct thread *thread)
+{
+    return thread->alive &&
+        (thread->event == NULL || thread->event->opaque != thread->value ||
+            thread->until_ns <= sim.now_ns);
+}
+
+static unsigned list_ready(unsigned *out)
+{
+    unsigned count = 0;
+
+    for (unsigned i = sim.driving ? 1 : 0; i < sim.count; i++) {
+        if (is_ready(&threads[i])) {
+            out[count++] = i;
+        }
+    }
+    return count;
+}
+
+/* When the first of those that sleep wants to be woken. */
+static uint64_t next_deadline(void)
+{
+    uint64_t until_ns = TRP_EVENT_FOREVER;
+
+    for (unsigned i = sim.driving ? 1 : 0; i < sim.count; i++) {
+        if (threads[i].alive && threads[i].until_ns < until_ns) {
+            until_ns = threads[i].until_ns;
+        }
+    }
+    return until_ns;
+}
+
+/* All sleep: whether there is something that one of the workers should have been woken for. */
+static bool is_work_left(void)
+{
+    struct troupe_runtime *runtime = sim.runtime;
+    unsigned count;
+
+    if (runtime == NULL) {
+        return false;
+    }
+    if (!trp_inject_is_empty(&runtime->inject)) {
+        return true;
+    }
+    /* relaxed, here and below: there is one thread. */
+    count = atomic_load_explicit(&runtime->running, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++) {
+        struct trp_worker *worker = runtime->workers[i];
+
+        if (!trp_runq_is_empty(&worker->runq) ||
+            atomic_load_explicit(&worker->lifo, memory_order_relaxed) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether trp_sim_run() returns, `ready` others being ready. */
+static bool is_drive_over(unsigned ready)
+{
+    if (sim.stalled) {
+        sim.drive_end = TRP_SIM_STALLED;
+        return true;
+    }
+    if (sim.steps >= sim.drive_steps) {
+        sim.drive_end = TRP_SIM_STEPS;
+        return true;
+    }
+    sim.drive_end = TRP_SIM_QUIET;
+    return ready == 0 && next_deadline() > sim.drive_ns;
+}
+
+/* Who runs next.  Lets time pass if nobody can. */
+static unsigned next_thread(void)
+{
+    unsigned ready[THREADS_MAX];
+
+    for (;;) {
+        unsigned count = list_ready(ready);
+        uint64_t until_ns;
+
+        sim.stalled = sim.stalled || (count == 0 && is_work_left());
+        if (sim.driving && is_drive_over(count)) {
+            return 0;
+        }
+        if (count > 0) {
+            return count == 1 ? ready[0] : ready[trp_choose(TRP_CHOOSE_THREAD, count, 0)];
+        }
+        until_ns = next_deadline();
+        if (until_ns == TRP_EVENT_FOREVER) {
+            give_up(sim.stalled ? "all sleep, and there is work" : "all sleep, and nothing is due");
+        }
+        sim.now_ns = until_ns;
+    }
+}
+
+/* ---- from one thread to another ---- */
+
+/* The linker's names for the ends of the section of thread-local variables. */
+extern char __start_trp_thread_local[];
+extern char __stop_trp_thread_local[];
+
+static size_t locals_size(void)
+{
+    size_t size = (size_t)(__stop_trp_thread_local - __start_trp_thread_local);
+
+    trp_assert(size <= LOCALS_SIZE);
+    return size;
+}
+
+#ifdef TRP_ASAN
+
+static void depart(struct thread *from, const struct thread *to)
+{
+    /* A thread that has ended gives its fake stack back. */
+    __sanitizer_start_switch_fiber(from->alive ? &from->fake_stack : NULL, to->bottom, to->size);
+}
+
+static void arrive(struct thread *at, struct thread *from)
+{
+    __sanitizer_finish_switch_fiber(at->fake_stack, &from->bottom, &from->size);
+}
+
+#else
+
+static void depart(struct thread *from, const struct thread *to)
+{
+    (void)from;
+    (void)to;
+}
+
+static void arrive(struct thread *at, struct thread *from)
+{
+    (void)at;
+    (void)from;
+}
+
+#endif
+
+static void switch_to(unsigned to)
+{
+    struct thread *from = &threads[sim.current];
+
+    memcpy(from->locals, __start_trp_thread_local, locals_size());
+    memcpy(__start_trp_thread_local, threads[to].locals, locals_size());
+    sim.previous = sim.current;
+    sim.current = to;
+    depart(from, &threads[to]);
+    swapcontext(&from->context, &threads[to].context);
+    arrive(from, &threads[sim.previous]);
+}
+
+/* Whoever's turn it is runs; returns when it is this thread's again. */
+static void hand_over(void)
+{
+    unsigned to = next_thread();
+
+    if (to != sim.current) {
+        switch_to(to);
+    }
+}
+
+static void pass_step(void)
+{
+    sim.steps++;
+    sim.now_ns += STEP_NS;
+    if (sim.options.steps_max != 0 && sim.steps > sim.options.steps_max) {
+        give_up("no end in sight");
+    }
+}
+
+void trp_switch(void)
+{
+    pass_step();
+    if (next_random() % SWITCH_ODDS == 0) {
+        hand_over();
+    }
+}
+
+static void thread_main(void)
+{
+    struct thread *self = &threads[sim.current];
+
+    arrive(self, &threads[sim.previous]);
+    self->run(self->arg);
+    self->alive = false;
+    self->ended.opaque++;
+    hand_over();
+}
+
+/* A number that nobody has now; THREADS_MAX: none. */
+static unsigned free_number(void)
+{
+    unsigned number = 1;
+
+    while (number < sim.count && threads[number].alive) {
+        number++;
+    }
+    return number;
+}
+
+/* Returns the thread's number, 0 if there is no room. */
+static unsigned start_thread(void (*run)(void *arg), void *arg)
+{
+    unsigned number = free_number();
+    struct thread *thread = &threads[number];
+    char *stack;
+
+    if (number == THREADS_MAX) {
+        return 0;
+    }
+    stack = thread->stack != NULL ? thread->stack : malloc(STACK_SIZE);
+    if (stack == NULL) {
+        return 0;
+    }
+    /* Frames of a thread that never returned from them. */
+    TRP_UNPOISON(stack, STACK_SIZE);
+    *thread = (struct thread){.run = run, .arg = arg, .alive = true, .stack = stack};
+    thread->bottom = stack;
+    thread->size = STACK_SIZE;
+    thread->until_ns = TRP_EVENT_FOREVER;
+    trp_event_init(&thread->ended);
+    getcontext(&thread->context);
+    thread->context.uc_stack.ss_sp = stack;
+    thread->context.uc_stack.ss_size = STACK_SIZE;
+    makecontext(&thread->context, thread_main, 0);
+    if (number == sim.count) {
+        sim.count++;
+    }
+    return number;
+}
+
+/* ---- sim.h ---- */
+
 void trp_sim_begin(const struct trp_sim_options *options)
 {
+    unsigned reclaimer;
+
+    memset(&sim, 0, sizeof sim);
     sim.options = *options;
-    sim.runtime = NULL;
     sim.random = options->seed;
-    sim.hash = 0;
     sim.now_ns = 1000000000U;
-    sim.steps = 0;
-    sim.stalled = false;
-    for (unsigned i = 0; i < TRP_FAULT_COUNT; i++) {
-        sim.faults[i] = 0;
+    sim.count = 1;
+    threads[0].alive = true;
+    threads[0].event = NULL;
+    threads[0].until_ns = TRP_EVENT_FOREVER;
+    for (unsigned i = 1; i < THREADS_MAX; i++) {
+        threads[i].alive = false;
     }
+    reclaimer = start_thread(trp_reclaim_sim_main, NULL);
+    trp_assert(reclaimer == 1);
 }
 
 void trp_sim_attach(struct troupe_runtime *runtime)
 {
     sim.runtime = runtime;
+}
+
+enum trp_sim_end trp_sim_run(uint64_t steps, uint64_t ms)
+{
+    trp_assert(sim.current == 0);
+    sim.driving = true;
+    sim.drive_steps = sim.steps + steps;
+    sim.drive_ns = sim.now_ns + ms * 1000000U;
+    hand_over();
+    sim.driving = false;
+    return sim.drive_end;
+}
+
+void trp_sim_mend(void)
+{
+    memset(sim.options.fault_odds, 0, sizeof sim.options.fault_odds);
+    sim.stalled = false;
+    if (sim.runtime != NULL) {
+        trp_park_wake_all(&sim.runtime->park);
+    }
 }
 
 uint64_t trp_sim_hash(void)
@@ -72,138 +507,6 @@ uint64_t trp_sim_steps(void)
 uint64_t trp_sim_faults(enum trp_fault_point point)
 {
     return sim.faults[point];
-}
-
-/* ---- the seams ---- */
-
-uint32_t trp_choose(enum trp_choice choice, uint32_t count, uint32_t usual)
-{
-    uint64_t random = next_random();
-    uint32_t chosen = usual;
-
-    /* Mostly as production would, so that runs get somewhere; one time in four anything. */
-    if (choice == TRP_CHOOSE_WORKER || random % 4 == 0) {
-        chosen = (uint32_t)((random >> 8) % count);
-    }
-    note((uint64_t)choice << 32 | chosen);
-    return chosen;
-}
-
-bool trp_fault(enum trp_fault_point point)
-{
-    uint32_t odds = sim.options.fault_odds[point];
-
-    if (odds == 0 || next_random() % 65536 >= odds) {
-        return false;
-    }
-    sim.faults[point]++;
-    note(0x10000 + (uint64_t)point);
-    return true;
-}
-
-void trp_trace(enum trp_trace_point point, uint64_t a, uint64_t b)
-{
-    note((uint64_t)point);
-    note(a);
-    note(b);
-}
-
-/* ---- stepping ---- */
-
-/* Whether worker `i` would run if it were a thread. */
-static bool is_awake(unsigned i)
-{
-    const struct trp_worker *worker = sim.runtime->workers[i];
-
-    return worker->mode != TRP_WORKER_PARKED || !worker->parker.listed ||
-        !trp_stack_is_empty(&worker->returned) ||
-        trp_event_value(&worker->event) != worker->event_value || sim.until_ns[i] <= sim.now_ns;
-}
-
-static unsigned list_awake(unsigned *out)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < sim.runtime->worker_count; i++) {
-        if (is_awake(i)) {
-            out[count++] = i;
-        }
-    }
-    return count;
-}
-
-static void step(unsigned i)
-{
-    struct trp_worker *worker = sim.runtime->workers[i];
-    bool was_offline = trp_reclaim_enter();
-
-    sim.steps++;
-    sim.now_ns += STEP_NS;
-    sim.until_ns[i] = TRP_NEVER;
-    (void)trp_worker_step(worker, &sim.until_ns[i]);
-    trp_reclaim_leave(was_offline);
-    trp_reclaim_sim_pass(i, sim.runtime->worker_count);
-}
-
-/* Moves the clock to the next deadline.  False: there is none. */
-static bool sleep_until_due(uint64_t limit_ns)
-{
-    uint64_t until_ns = limit_ns;
-
-    for (unsigned i = 0; i < sim.runtime->worker_count; i++) {
-        if (sim.until_ns[i] < until_ns) {
-            until_ns = sim.until_ns[i];
-        }
-    }
-    if (until_ns == TRP_NEVER) {
-        return false;
-    }
-    if (until_ns > sim.now_ns) {
-        sim.now_ns = until_ns;
-    }
-    return true;
-}
-
-static bool is_work_left(void)
-{
-    if (!trp_inject_is_empty(&sim.runtime->inject)) {
-        return true;
-    }
-    for (unsigned i = 0; i < sim.runtime->worker_count; i++) {
-        if (!trp_runq_is_empty(&sim.runtime->workers[i]->runq)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* One step of whoever the seed says, or time passes.  False: neither can be. */
-static bool advance(uint64_t limit_ns)
-{
-    unsigned awake[TROUPE_WORKERS_MAX];
-    unsigned count = list_awake(awake);
-
-    if (count > 0) {
-        step(awake[trp_choose(TRP_CHOOSE_WORKER, count, 0)]);
-        return true;
-    }
-    if (trp_reclaim_sim_finish()) {
-        return true;
-    }
-    sim.stalled = sim.stalled || is_work_left();
-    return !sim.stalled && sleep_until_due(limit_ns);
-}
-
-enum trp_sim_end trp_sim_run(uint64_t steps)
-{
-    uint64_t end = sim.steps + steps;
-
-    while (sim.steps < end) {
-        if (!advance(TRP_NEVER)) {
-            return sim.stalled ? TRP_SIM_STALLED : TRP_SIM_QUIET;
-        }
-    }
-    return TRP_SIM_STEPS;
 }
 
 /* ---- the port ---- */
@@ -226,20 +529,34 @@ unsigned trp_port_cpus(void)
 int trp_port_thread_start(
     struct trp_port_thread *thread, const char *name, void (*run)(void *arg), void *arg)
 {
+    unsigned number = trp_fault(TRP_FAULT_SYSTEM) ? 0 : start_thread(run, arg);
+
     (void)name;
+    if (number == 0) {
+        return TROUPE_ESYSTEM;
+    }
     thread->run = run;
     thread->arg = arg;
+    thread->thread = number;
     thread->started = true;
-    return trp_fault(TRP_FAULT_SYSTEM) ? TROUPE_ESYSTEM : TROUPE_OK;
+    return TROUPE_OK;
 }
 
 void trp_port_thread_join(struct trp_port_thread *thread)
 {
-    thread->started = false;
+    if (thread->started) {
+        struct thread *other = &threads[thread->thread];
+
+        /* Moves on once. */
+        trp_event_wait(&other->ended, 0, TRP_EVENT_FOREVER);
+        thread->started = false;
+    }
 }
 
 void trp_port_yield(void)
 {
+    pass_step();
+    hand_over();
 }
 
 void trp_port_membarrier_init(void)
@@ -251,7 +568,7 @@ bool trp_port_membarrier(void)
     return true;
 }
 
-/* ---- event counts: whoever waits steps the others ---- */
+/* ---- event counts ---- */
 
 void trp_event_init(struct trp_event *event)
 {
@@ -265,16 +582,21 @@ uint32_t trp_event_value(const struct trp_event *event)
 
 void trp_event_wait(struct trp_event *event, uint32_t value, uint64_t until_ns)
 {
-    while (event->opaque == value && sim.now_ns < until_ns) {
-        if (sim.runtime == NULL || !advance(until_ns)) {
-            /* Nothing will happen any more: a thread would sleep for ever. */
-            trp_assert(until_ns != TRP_EVENT_FOREVER);
-            sim.now_ns = until_ns;
-        }
+    struct thread *self = &threads[sim.current];
+
+    pass_step();
+    self->event = event;
+    self->value = value;
+    self->until_ns = until_ns;
+    while (!is_ready(self)) {
+        hand_over();
     }
+    self->event = NULL;
+    self->until_ns = TRP_EVENT_FOREVER;
 }
 
 void trp_event_wake(struct trp_event *event)
 {
+    trp_switch();
     event->opaque++;
 }

@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reclaim_sim.c - the twin of reclaim.c: a grace period ends when every virtual worker has stepped, or all sleep.
+ * reclaim_sim.c - the twin of reclaim.c: readers are virtual threads, each a bit, and what is retired waits for the bits
+ * that were online then.  A virtual thread of its own hands it back, some time after the last of them has passed.
  *
- * The one thread is registered with liburcu as well: lib/registry.c's table is resized by a thread of liburcu's.
+ * The one thread there is is registered with liburcu as well, because lib/registry.c's table is resized by a thread of
+ * liburcu's: it is online while any virtual thread is, and quiescent when the only one that is says so.
  */
 #include "reclaim_sim.h"
 
 #include <urcu-qsbr.h>
 
-/** Workers beyond so many share a bit. */
-#define BITS 64
+#include "port.h"
+#include "seam.h"
 
 /* What lies in a trp_reclaim's opaque words. */
 struct pending {
     struct trp_reclaim *next;
-    uint64_t passed; /* workers that have stepped since */
+    uint64_t readers; /* online when it was retired, and neither quiescent nor offline since */
 };
 
 static_assert(sizeof(struct pending) <= sizeof(((struct trp_reclaim *)0)->opaque), "fits");
 
-static bool attached;
-static bool online;
-static struct trp_reclaim *first;
+static TRP_THREAD_LOCAL uint64_t own; /* the bit of this thread, 0: not attached */
+
+static bool registered;           /* with liburcu */
+static uint64_t attached;         /* bits in use */
+static uint64_t online;           /* bits of those that may hold a pointer to a cell */
+static struct trp_reclaim *first; /* retired and not taken yet, oldest first */
+static uint64_t unfinished;       /* retired, `done` has not returned yet */
+static struct trp_event due;      /* something may be handed back */
+static struct trp_event finished; /* something was */
 
 static struct pending *pending_of(struct trp_reclaim *reclaim)
 {
@@ -30,40 +38,71 @@ static struct pending *pending_of(struct trp_reclaim *reclaim)
 
 int trp_reclaim_attach(void)
 {
-    if (!attached) {
+    if (!registered) {
         rcu_register_thread();
         rcu_thread_offline();
-        attached = true;
+        registered = true;
+    }
+    if (own == 0) {
+        trp_assert(attached != UINT64_MAX);
+        own = ~attached & (attached + 1);
+        attached |= own;
     }
     return TROUPE_OK;
 }
 
+/* This thread holds no pointer to a cell now. */
+static void pass(void)
+{
+    bool any = false;
+
+    for (struct trp_reclaim *at = first; at != NULL; at = pending_of(at)->next) {
+        pending_of(at)->readers &= ~own;
+        any = any || pending_of(at)->readers == 0;
+    }
+    if (any) {
+        trp_event_wake(&due);
+    }
+}
+
 void trp_reclaim_detach(void)
 {
+    trp_reclaim_leave((online & own) != 0);
+    attached &= ~own;
+    own = 0;
 }
 
 bool trp_reclaim_enter(void)
 {
-    bool was_offline = !online;
+    bool was_offline = (online & own) == 0;
 
-    if (was_offline) {
+    trp_assert(own != 0);
+    if (online == 0) {
         rcu_thread_online();
-        online = true;
     }
+    online |= own;
     return was_offline;
 }
 
 void trp_reclaim_leave(bool was_offline)
 {
     if (was_offline) {
-        rcu_thread_offline();
-        online = false;
+        online &= ~own;
+        if (online == 0) {
+            rcu_thread_offline();
+        }
+        /* Last, because others may run, and retire something, before it returns. */
+        pass();
     }
 }
 
 void trp_reclaim_quiescent(void)
 {
-    rcu_quiescent_state();
+    pass();
+    if (online == own) {
+        rcu_quiescent_state();
+    }
+    trp_switch();
 }
 
 void trp_reclaim_later(struct trp_reclaim *reclaim, void (*fn)(struct trp_reclaim *reclaim))
@@ -74,44 +113,57 @@ void trp_reclaim_later(struct trp_reclaim *reclaim, void (*fn)(struct trp_reclai
         end = &pending_of(*end)->next;
     }
     reclaim->done = fn;
-    *pending_of(reclaim) = (struct pending){NULL, 0};
+    *pending_of(reclaim) = (struct pending){NULL, online};
     *end = reclaim;
+    unfinished++;
+    if (online == 0) {
+        trp_event_wake(&due);
+    }
 }
 
-void trp_reclaim_sim_pass(unsigned index, unsigned count)
+/* The oldest one that nobody can hold any more, or NULL. */
+static struct trp_reclaim *take(void)
 {
-    uint64_t all = count >= BITS ? UINT64_MAX : ((uint64_t)1 << count) - 1;
     struct trp_reclaim **at = &first;
+    struct trp_reclaim *reclaim;
 
-    while (*at != NULL) {
-        struct trp_reclaim *reclaim = *at;
-
-        pending_of(reclaim)->passed |= (uint64_t)1 << index % BITS;
-        if (pending_of(reclaim)->passed == all) {
-            *at = pending_of(reclaim)->next;
-            reclaim->done(reclaim);
-        } else {
-            at = &pending_of(reclaim)->next;
-        }
+    while (*at != NULL && pending_of(*at)->readers != 0) {
+        at = &pending_of(*at)->next;
     }
+    reclaim = *at;
+    if (reclaim != NULL) {
+        *at = pending_of(reclaim)->next;
+    }
+    return reclaim;
 }
 
-bool trp_reclaim_sim_finish(void)
+void trp_reclaim_sim_main(void *ignored)
 {
-    bool any = first != NULL;
+    (void)ignored;
+    for (;;) {
+        uint32_t value = trp_event_value(&due);
+        struct trp_reclaim *reclaim = take();
 
-    while (first != NULL) {
-        struct trp_reclaim *reclaim = first;
-
-        first = pending_of(reclaim)->next;
+        if (reclaim == NULL) {
+            trp_event_wait(&due, value, TRP_EVENT_FOREVER);
+            continue;
+        }
         reclaim->done(reclaim);
+        unfinished--;
+        trp_event_wake(&finished);
     }
-    return any;
 }
 
 void trp_reclaim_barrier(void)
 {
-    (void)trp_reclaim_sim_finish();
+    for (;;) {
+        uint32_t value = trp_event_value(&finished);
+
+        if (unfinished == 0) {
+            break;
+        }
+        trp_event_wait(&finished, value, TRP_EVENT_FOREVER);
+    }
     rcu_barrier();
 }
 

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reclaim_sim.h - grace periods that the simulation ends.
+ * reclaim_sim.h - the virtual thread that stands for liburcu's.
  */
 #ifndef TRP_RECLAIM_SIM_H
 #define TRP_RECLAIM_SIM_H
 
 #include "reclaim.h"
 
-/** Worker `index` of `count` has stepped: what every worker has passed since it was retired is done. */
-void trp_reclaim_sim_pass(unsigned index, unsigned count);
-
-/** Everybody sleeps: all that was retired is done.  Whether there was anything. */
-bool trp_reclaim_sim_finish(void);
+/** Hands back what was retired when its grace period is over; never returns.  `ignored` as for any thread. */
+void trp_reclaim_sim_main(void *ignored);
 
 #endif

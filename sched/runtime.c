@@ -9,6 +9,10 @@
 #include "exit.h"
 #include "port.h"
 
+/** Steps of a worker between two returns to its loop, and of a turn between two looks at its budget. */
+#define RUN_STEPS 1024
+#define TURN_STEPS 16
+
 /* ---- limits and options ---- */
 
 static uint32_t or_default(uint32_t value, uint32_t standard)
@@ -215,7 +219,7 @@ static void worker_main(void *arg)
     trp_assert(error == TROUPE_OK);
     (void)trp_reclaim_enter();
     for (;;) {
-        switch (trp_worker_step(worker, &until_ns)) {
+        switch (trp_worker_run(worker, RUN_STEPS, &until_ns)) {
         case TRP_STEP_RAN:
             break;
         case TRP_STEP_IDLE:
@@ -264,6 +268,8 @@ bool trp_runtime_start_spare(struct troupe_runtime *runtime)
     for (unsigned i = runtime->worker_count; i < count; i++) {
         struct trp_worker *spare = runtime->workers[i];
 
+        /* acquire, release below: for form.  Only the watchdog's thread writes it, and that is who we are; the spare's
+         * thread begins after the store. */
         if (atomic_load_explicit(&spare->retire, memory_order_acquire)) {
             trp_port_thread_join(&spare->thread);
             atomic_store_explicit(&spare->retire, false, memory_order_release);
@@ -352,6 +358,7 @@ static void read_books(struct troupe_runtime *runtime, struct troupe_books *book
     }
     books->queued = books->sent - books->handled - books->refused - books->shed - books->dead -
         books->bounced;
+    /* relaxed: each number is a little old. */
     books->stuck = atomic_load_explicit(&runtime->watchdog.stuck, memory_order_relaxed);
     books->memory = atomic_load_explicit(&runtime->memory.held, memory_order_relaxed);
 }
@@ -397,13 +404,12 @@ static uint64_t run_until(struct troupe_runtime *runtime, uint64_t end_ns)
 {
     struct trp_worker *worker = runtime->workers[0];
     uint64_t until_ns = TRP_NEVER;
-    unsigned steps = 0;
 
     if (worker->mode == TRP_WORKER_PARKED) {
         trp_worker_sleep(worker, 0);
     }
-    while (trp_worker_step(worker, &until_ns) != TRP_STEP_IDLE) {
-        if (++steps % 16 == 0 && trp_port_now_ns() >= end_ns) {
+    while (trp_worker_run(worker, TURN_STEPS, &until_ns) != TRP_STEP_IDLE) {
+        if (trp_port_now_ns() >= end_ns) {
             return 0;
         }
     }
@@ -617,7 +623,7 @@ static void step_all(struct troupe_runtime *runtime)
         for (unsigned i = 0; i < count; i++) {
             uint64_t until_ns;
 
-            ran = trp_worker_step(runtime->workers[i], &until_ns) == TRP_STEP_RAN || ran;
+            ran = trp_worker_run(runtime->workers[i], 1, &until_ns) == TRP_STEP_RAN || ran;
             trp_reclaim_quiescent();
         }
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seam.h - the two questions that simulation answers, and what it takes note of.
+ * seam.h - the questions that simulation answers, and what it takes note of.
  *
  * trp_choose() is asked wherever the scheduler may go more than one way; trp_fault() wherever something
- * may fail on purpose.  In production both are constants and cost nothing; in a build for simulation
- * (TRP_SIMULATION) port_sim.c answers from its seed.
+ * may fail on purpose; trp_switch() stands where another thread may get ahead of this one.  In production they are
+ * constants and cost nothing; in a build for simulation (TRP_SIMULATION) port_sim.c answers from its seed.
  */
 #ifndef TRP_SEAM_H
 #define TRP_SEAM_H
@@ -13,13 +13,13 @@
 
 /** What is being decided. */
 enum trp_choice {
-    TRP_CHOOSE_WORKER,  /* which virtual worker steps next */
+    TRP_CHOOSE_THREAD,  /* which virtual thread runs next; port_sim.c asks itself */
     TRP_CHOOSE_VICTIM,  /* at whom a thief looks first */
+    TRP_CHOOSE_STEAL,   /* take what is queued there, or let it be */
     TRP_CHOOSE_WAKE,    /* wake a worker for surplus work, or not */
     TRP_CHOOSE_LIFO,    /* run the LIFO slot, or pass over it */
     TRP_CHOOSE_SLICE,   /* how many messages this slice may handle */
     TRP_CHOOSE_SHARD,   /* which injection shard a worker looks into first */
-    TRP_CHOOSE_PREEMPT, /* leave a search or a turn early */
     TRP_CHOOSE_COUNT,
 };
 
@@ -49,6 +49,9 @@ uint32_t trp_choose(enum trp_choice choice, uint32_t count, uint32_t usual);
 /** Whether this one is to fail. */
 bool trp_fault(enum trp_fault_point point);
 
+/** A switch point: other threads may run before this returns. */
+void trp_switch(void);
+
 #else
 
 static inline void trp_trace(enum trp_trace_point point, uint64_t a, uint64_t b)
@@ -69,6 +72,10 @@ static inline bool trp_fault(enum trp_fault_point point)
 {
     (void)point;
     return false;
+}
+
+static inline void trp_switch(void)
+{
 }
 
 #endif

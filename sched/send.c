@@ -46,6 +46,7 @@ static void mark_charged(struct troupe_message *first, uint32_t count)
         if (--count == 0) {
             return;
         }
+        /* relaxed: the chain is ours until it is pushed. */
         msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
     }
 }
@@ -72,12 +73,16 @@ static int admit(struct troupe_actor *actor, uint32_t count, uint64_t bytes, boo
 int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_message *first,
     struct troupe_message *last, uint32_t count, uint64_t bytes)
 {
-    struct troupe_actor *actor = trp_actor_find(context->runtime, to);
+    struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
     int error = actor != NULL ? admit(actor, count, bytes, false) : TROUPE_EGONE;
 
     trp_count(&context->counters.sent, count);
     if (trp_unlikely(error < 0)) {
         trp_count(&context->counters.refused, count);
+        if (context->worker != NULL) {
+            /* Who was refused ends its slice after this message: the reader gets the processor, and makes room. */
+            context->worker->limit = 0;
+        }
         return error;
     }
     mark_charged(first, count);
@@ -197,6 +202,8 @@ static int try_as_waiter(
     if (line_up(actor, extra, waiter)) {
         error = admit(actor, 1, trp_message_weight(msg), true);
     }
+    /* seq_cst: after line_up() has registered us; the exit clears the pid, then looks at `waiting`.  One of the two sees
+     * the other.  PAIR actor.waiting: seal(). */
     if (atomic_load_explicit(&actor->pid, memory_order_seq_cst) != to && error == TROUPE_EFULL) {
         error = TROUPE_EGONE;
     }

@@ -3,14 +3,18 @@
  * sim.h - a runtime on one thread, with a virtual clock and a seed: the same seed is the same run.
  *
  * The library is built a second time with TRP_SIMULATION, port_sim.c, reclaim_sim.c and poller_sim.c.  A runtime is
- * created and started as ever, but its threads do not run: trp_sim_run() steps its workers in an order that the seed
- * decides.  Whatever would make the calling thread wait (stop, join) steps them as well.  Time moves by a
- * microsecond a step, and to the next deadline when every worker sleeps.
+ * created, started, used and destroyed as ever, but its threads are virtual: one runs at a time, and the seed
+ * decides which, at every switch point (seam.h, lock.h).  The thread that began the simulation is one of them: a
+ * thread foreign to the runtime, and interrupted as the others are.  Time moves by a step's worth at every switch point,
+ * and to the next deadline when all sleep.
  *
- * One simulation at a time in a process, on the thread that began it.
+ * One simulation at a time in a process.  Switch points lie at locks, sleeps, and between slices: what two threads
+ * may do to each other between two atomic operations is for test/model and test/interleave.
  */
 #ifndef TRP_SIM_H
 #define TRP_SIM_H
+
+#include <stdio.h>
 
 #include "seam.h"
 
@@ -18,25 +22,30 @@
 
 struct trp_sim_options {
     uint64_t seed;
+    uint64_t steps_max;                   /* a run that takes more has no end: aborts; 0: no limit */
     uint32_t fault_odds[TRP_FAULT_COUNT]; /* of 65536 chances to fail, so many do */
+    FILE *trace;                          /* every step is printed there; NULL: nowhere */
 };
 
-/** Begins: clock to zero, hash empty. */
+/** Begins: clock to a second, hash empty; virtual threads of a run before are forgotten. */
 void trp_sim_begin(const struct trp_sim_options *options);
 
-/** What trp_sim_run() steps and waiting steps; NULL: nothing.  After troupe_runtime_start(). */
+/** The runtime that is looked at when all sleep; NULL: none.  After create, and before destroy. */
 void trp_sim_attach(struct troupe_runtime *runtime);
 
 enum trp_sim_end {
-    TRP_SIM_QUIET,   /* every worker sleeps, and no timer will wake one */
+    TRP_SIM_QUIET,   /* all sleep, and nothing is due */
     TRP_SIM_STEPS,   /* as many steps as allowed */
-    TRP_SIM_STALLED, /* every worker sleeps, and there is work: a wake-up was lost */
+    TRP_SIM_STALLED, /* all sleep, and a run slot is queued: a wake-up was lost */
 };
 
-/** Steps the workers, at most so often. */
-enum trp_sim_end trp_sim_run(uint64_t steps);
+/** Lets the others run: at most `steps`, and until all sleep and nothing is due for `ms` milliseconds from now. */
+enum trp_sim_end trp_sim_run(uint64_t steps, uint64_t ms);
 
-/** Hash of every step so far: worker, actor, message, choice. */
+/** Ends a stall, so that the runtime can be stopped: no faults from here on, and all workers look again. */
+void trp_sim_mend(void);
+
+/** Hash of every step so far: thread, actor, message, choice. */
 uint64_t trp_sim_hash(void);
 
 /** How many steps so far. */
@@ -44,5 +53,8 @@ uint64_t trp_sim_steps(void);
 
 /** How often a fault was injected. */
 uint64_t trp_sim_faults(enum trp_fault_point point);
+
+/** Prints the seed and the last steps. */
+void trp_sim_print(FILE *to);
 
 #endif

@@ -36,6 +36,7 @@ int trp_table_init(
 
 void trp_table_fini(struct trp_table *table)
 {
+    /* relaxed, here and below: nobody else is left. */
     uint32_t count = atomic_load_explicit(&table->segment_count, memory_order_relaxed);
 
     for (uint32_t i = 0; i < count; i++) {
@@ -71,6 +72,7 @@ static void prepare_cell(struct trp_table *table, struct troupe_actor *actor, ui
 /* Under lock.  A new segment, its cells being cut by the caller's context. */
 static int grow(struct trp_table *table, struct trp_cells *cells)
 {
+    /* relaxed: written under this lock. */
     uint32_t index = atomic_load_explicit(&table->segment_count, memory_order_relaxed);
     uint32_t first = index * TRP_TABLE_SEGMENT;
     struct troupe_actor *segment;
@@ -119,11 +121,13 @@ static struct troupe_actor *pop(struct trp_cells *cells)
         }
         cells->count--;
         actor->link = NULL;
+        trp_actor_prefetch(cells->first);
     }
     return actor;
 }
 
-/* Under lock.  Takes a bundle that another context had too much of. */
+/* Under lock.  Takes a bundle that another context had too much of.  It has rested, so it goes before what came back here
+ * lately. */
 static bool take_bundle(struct trp_table *table, struct trp_cells *cells)
 {
     struct troupe_actor *first = table->spare;
@@ -138,7 +142,12 @@ static bool take_bundle(struct trp_table *table, struct trp_cells *cells)
     while (last->link != NULL) {
         last = last->link;
     }
-    append(cells, first, last, TRP_TABLE_BUNDLE);
+    last->link = cells->first;
+    if (cells->last == NULL) {
+        cells->last = last;
+    }
+    cells->first = first;
+    cells->count += TRP_TABLE_BUNDLE;
     return true;
 }
 

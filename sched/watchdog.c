@@ -55,6 +55,7 @@ static void take_over(struct troupe_runtime *runtime, struct trp_worker *worker,
 static bool is_stuck(struct troupe_runtime *runtime, unsigned i, uint64_t now_ns, bool *out_active)
 {
     struct trp_watchdog *dog = &runtime->watchdog;
+    /* relaxed: compared with what it was at the last look, no more. */
     uint64_t beats = atomic_load_explicit(&runtime->workers[i]->beats, memory_order_relaxed);
 
     if (beats != dog->seen[i] || beats % 2 == 0) {
@@ -65,6 +66,9 @@ static bool is_stuck(struct troupe_runtime *runtime, unsigned i, uint64_t now_ns
         return false;
     }
     *out_active = true;
+    /* relaxed: an estimate; its owner corrects it after the slice.  PAIR worker.slice_ns. */
+    atomic_store_explicit(
+        &runtime->workers[i]->slice_ns, now_ns - dog->since_ns[i], memory_order_relaxed);
     return now_ns - dog->since_ns[i] >= (uint64_t)runtime->options.watchdog_ms * 1000000U;
 }
 
@@ -90,6 +94,8 @@ static void retire_spares(struct troupe_runtime *runtime)
     for (unsigned i = runtime->worker_count; i < count; i++) {
         struct trp_worker *spare = runtime->workers[i];
 
+        /* acq_rel: for form.  The spare is told in time because the nudge takes the park lock after this, and the spare
+         * takes it, to park, before it looks. */
         if (!atomic_exchange_explicit(&spare->retire, true, memory_order_acq_rel)) {
             trp_park_nudge(&runtime->park, spare);
         }

@@ -2,7 +2,7 @@
 /*
  * worker.c - one step of a worker: find an actor, run a slice of it; or search; or park.
  *
- * Read trp_worker_step() first, then run_slice(), which is the life of a message on this side.
+ * Read step() first, then run_slice(), which is the life of a message on this side.
  */
 #include "worker.h"
 
@@ -25,6 +25,12 @@
 
 /** What waking a worker costs: less surplus work than this is not worth one. */
 #define WAKE_COST_NS 30000
+
+/** What moving actors to another core costs in cache lines: less work than this is not stolen. */
+#define STEAL_COST_NS 2000
+
+/** Pauses of a worker all of whose actors were refused room elsewhere: about as long as a reader takes to make some. */
+#define REFUSED_PAUSES 100
 
 /** Rounds of searching in vain before a worker parks, where more than one may run. */
 #define SEARCH_ROUNDS 40
@@ -54,7 +60,7 @@ void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, 
     worker->random = runtime->options.seed ^ ((uint64_t)index + 1) * 0x9e3779b97f4a7c15U;
     worker->now_ns = trp_port_now_ns();
     worker->tick_ns = worker->now_ns;
-    worker->slice_ns = 1000;
+    atomic_init(&worker->slice_ns, 1000);
     trp_event_init(&worker->event);
     trp_list_init(&worker->parker.entry);
     trp_stack_init(&worker->returned);
@@ -119,11 +125,25 @@ struct troupe_actor *trp_worker_rescue(struct trp_worker *worker)
     return actor;
 }
 
+/* relaxed: an estimate, for thieves.  PAIR worker.slice_ns. */
+static void set_slice(struct trp_worker *worker, uint64_t slice_ns)
+{
+    atomic_store_explicit(&worker->slice_ns, slice_ns, memory_order_relaxed);
+}
+
+/* How long an actor queued last would wait, more or less. */
+static uint64_t backlog_ns(const struct trp_worker *worker)
+{
+    /* relaxed: an estimate.  PAIR worker.slice_ns. */
+    return trp_runq_length(&worker->runq) *
+        atomic_load_explicit(&worker->slice_ns, memory_order_relaxed);
+}
+
 /* Wakes another worker if there is more queued here than it costs. */
 static void consider_wake(struct trp_worker *worker)
 {
     uint32_t length = trp_runq_length(&worker->runq);
-    bool worth = length * worker->slice_ns >= WAKE_COST_NS;
+    bool worth = backlog_ns(worker) >= WAKE_COST_NS;
 
     if (length > 0 && trp_choose(TRP_CHOOSE_WAKE, 2, worth) != 0) {
         (void)trp_park_wake(&worker->runtime->park);
@@ -209,9 +229,16 @@ void trp_worker_retire(
 static void retire_node(
     struct trp_worker *worker, struct troupe_actor *actor, struct trp_node *spent)
 {
-    if (spent != NULL) {
-        trp_worker_retire(
-            &worker->context, actor, trp_message_of(spent), TROUPE_EUNANSWERED);
+    struct troupe_message *msg = trp_message_of(spent);
+
+    if (spent == NULL) {
+        return;
+    }
+    if (trp_likely(msg->kind == TRP_MESSAGE_PLAIN && (msg->flags & TRP_MESSAGE_REQUEST) == 0)) {
+        trp_message_empty(msg);
+        trp_message_free(&worker->context.pool, msg);
+    } else {
+        trp_worker_retire(&worker->context, actor, msg, TROUPE_EUNANSWERED);
     }
 }
 
@@ -275,17 +302,13 @@ static void set_failure(struct trp_worker *worker, int status)
     }
 }
 
-/* What a callback returned.  True: the actor ends, the reason is set. */
-static bool conclude(struct trp_worker *worker, int status)
+/* The rarer things that a callback may return. */
+static TRP_NOINLINE bool conclude_other(struct trp_worker *worker, int status)
 {
-    if (trp_likely(status == TROUPE_OK)) {
-        forget_reason(worker);
-        return false;
-    }
     switch (status) {
     case TRP_OPEN_EXIT:
-        trp_assert(worker->has_reason);
-        return true;
+        /* Without a reason it is a number of the user's, which means nothing. */
+        return worker->has_reason;
     case TROUPE_DONE:
         set_error(worker, 0);
         worker->reason.kind = TROUPE_EXIT_NORMAL;
@@ -302,6 +325,16 @@ static bool conclude(struct trp_worker *worker, int status)
         set_failure(worker, status);
         return true;
     }
+}
+
+/* What a callback returned.  True: the actor ends, the reason is set. */
+static bool conclude(struct trp_worker *worker, int status)
+{
+    if (trp_likely(status == TROUPE_OK)) {
+        forget_reason(worker);
+        return false;
+    }
+    return conclude_other(worker, status);
 }
 
 static void begin_exit(struct trp_worker *worker, struct troupe_actor *actor)
@@ -413,6 +446,7 @@ static bool start_actor(struct trp_worker *worker, struct troupe_actor *actor)
     memset(actor->state, 0, behaviour->state_size);
     actor->receive = behaviour->receive;
     actor->trap_exit = behaviour->trap_exit;
+    /* relaxed, here and below: the token's holder writes it; for others it is a moment's view. */
     atomic_store_explicit(&actor->phase, TRP_PHASE_STARTING, memory_order_relaxed);
     if (behaviour->init != NULL) {
         status = behaviour->init(actor, actor->state, actor->arg);
@@ -477,10 +511,10 @@ static bool pause_slice(
     return true;
 }
 
-/* Whether a slice of `handled` messages that began at `begin_ns` has had its share. */
-static bool is_spent(struct trp_worker *worker, uint32_t limit, uint64_t begin_ns)
+/* Whether a slice that began at `begin_ns` has had its share. */
+static bool is_spent(struct trp_worker *worker, uint64_t begin_ns)
 {
-    if (worker->handled >= limit) {
+    if (worker->handled >= worker->limit) {
         return true;
     }
     if (worker->handled % 8 == 0) {
@@ -492,10 +526,10 @@ static bool is_spent(struct trp_worker *worker, uint32_t limit, uint64_t begin_n
 
 static enum outcome receive_slice(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    uint32_t limit = 1 + trp_choose(TRP_CHOOSE_SLICE, TRP_SLICE_MESSAGES, TRP_SLICE_MESSAGES - 1);
     uint64_t begin_ns = worker->now_ns;
     enum outcome outcome;
 
+    worker->limit = 1 + trp_choose(TRP_CHOOSE_SLICE, TRP_SLICE_MESSAGES, TRP_SLICE_MESSAGES - 1);
     for (;;) {
         struct trp_node *spent = NULL;
         struct trp_node *node;
@@ -517,19 +551,16 @@ static enum outcome receive_slice(struct trp_worker *worker, struct troupe_actor
             begin_exit(worker, actor);
             return SLICE_EXIT;
         }
-        if (trp_unlikely(is_spent(worker, limit, begin_ns))) {
+        if (trp_unlikely(is_spent(worker, begin_ns))) {
             return SLICE_AGAIN;
         }
     }
 }
 
-/* The whole of a slice but the exit: callbacks may come back through `unwind`, with the reason set. */
-static enum outcome guarded_slice(struct trp_worker *worker, struct troupe_actor *actor)
+/* The whole of a slice but the exit.  A callback that calls troupe_exit() does not come back here: see unwound(). */
+static enum outcome begin_slice(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    if (_setjmp(worker->unwind) != 0) {
-        begin_exit(worker, actor);
-        return SLICE_EXIT;
-    }
+    /* relaxed: written by the token's holder, whom we are.  A wish of the supervisor's leads to the same place. */
     switch (atomic_load_explicit(&actor->phase, memory_order_relaxed)) {
     case TRP_PHASE_NEW:
         if (has_signals(actor) && heed_signals(worker, actor)) {
@@ -549,7 +580,7 @@ static enum outcome guarded_slice(struct trp_worker *worker, struct troupe_actor
 }
 
 /* Leaves the cell to others, goes on with its exit, or queues it again. */
-static void end_slice(struct trp_worker *worker, struct troupe_actor *actor, enum outcome outcome)
+static void let_go(struct trp_worker *worker, struct troupe_actor *actor, enum outcome outcome)
 {
     if (outcome == SLICE_PARKED) {
         return;
@@ -571,11 +602,21 @@ static void beat(struct trp_worker *worker)
         atomic_load_explicit(&worker->beats, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
+static void end_slice(struct trp_worker *worker, struct troupe_actor *actor, enum outcome outcome)
+{
+    worker->refusals = worker->limit == 0 ? worker->refusals + 1 : 0;
+    let_go(worker, actor, outcome);
+    worker->current = NULL;
+    beat(worker);
+    trp_count(&worker->context.counters.handled, worker->handled);
+    trp_count(&worker->context.counters.slices, 1);
+    worker->handled = 0;
+}
+
 static void run_slice(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    enum outcome outcome;
-
     trp_trace(TRP_TRACE_SLICE, worker->index, actor->serial);
+    /* relaxed, all three: for a report of the watchdog's, which may name the slice before. */
     atomic_store_explicit(
         &worker->behaviour, actor->behaviour->name, memory_order_relaxed);
     atomic_store_explicit(&worker->behaviour_pid,
@@ -583,14 +624,16 @@ static void run_slice(struct trp_worker *worker, struct troupe_actor *actor)
     beat(worker);
     worker->current = actor;
     actor->worker = worker;
-    outcome = guarded_slice(worker, actor);
-    end_slice(worker, actor, outcome);
-    worker->current = NULL;
-    beat(worker);
-    trp_count(&worker->context.counters.handled, worker->handled);
-    trp_count(&worker->context.counters.slices, 1);
-    worker->handled = 0;
-    trp_reclaim_quiescent();
+    end_slice(worker, actor, begin_slice(worker, actor));
+}
+
+/* The rest of a slice whose callback called troupe_exit(); the reason is set. */
+static void unwound(struct trp_worker *worker)
+{
+    struct troupe_actor *actor = worker->current;
+
+    begin_exit(worker, actor);
+    end_slice(worker, actor, SLICE_EXIT);
 }
 
 /* ---- duties ---- */
@@ -664,12 +707,14 @@ static void do_duties(struct trp_worker *worker)
 {
     uint64_t now_ns = trp_port_now_ns();
     uint64_t mean_ns = (now_ns - worker->tick_ns) / DUTY_SLICES;
+    uint64_t slice_ns = atomic_load_explicit(&worker->slice_ns, memory_order_relaxed);
 
     worker->slices = 0;
     worker->rounds++;
-    worker->slice_ns = (worker->slice_ns * 3 + mean_ns) / 4;
+    set_slice(worker, (slice_ns * 3 + mean_ns) / 4);
     worker->tick_ns = now_ns;
     worker->now_ns = now_ns;
+    trp_reclaim_quiescent();
     trp_worker_fire(&worker->context, worker, now_ns);
     take_returned(worker);
     trp_exit_flush(&worker->context, false);
@@ -706,6 +751,13 @@ static struct troupe_actor *next_own(struct trp_worker *worker)
     return actor;
 }
 
+/* Whether what is queued there waits longer than it costs to move it: actors with little to do are better off where
+ * their messages are.  Of a worker that is in one slice for long the watchdog says so. */
+static bool is_worth_stealing(const struct trp_worker *victim)
+{
+    return trp_choose(TRP_CHOOSE_STEAL, 2, backlog_ns(victim) >= STEAL_COST_NS) != 0;
+}
+
 static struct troupe_actor *steal(struct trp_worker *worker)
 {
     struct troupe_runtime *runtime = worker->runtime;
@@ -719,7 +771,7 @@ static struct troupe_actor *steal(struct trp_worker *worker)
         uint32_t stolen = 0;
         struct troupe_actor *actor;
 
-        if (victim == worker) {
+        if (victim == worker || !is_worth_stealing(victim)) {
             continue;
         }
         actor = trp_runq_steal(&victim->runq, &worker->runq, &stolen);
@@ -779,7 +831,7 @@ static void stop_searching(struct trp_worker *worker)
     }
 }
 
-/* Whether any queue holds a slot: the second look before sleeping. */
+/* Whether any queue holds work for us: the second look before sleeping. */
 static bool is_work_left(struct troupe_runtime *runtime)
 {
     unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
@@ -788,7 +840,8 @@ static bool is_work_left(struct troupe_runtime *runtime)
         return true;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (!trp_runq_is_empty(&runtime->workers[i]->runq)) {
+        if (!trp_runq_is_empty(&runtime->workers[i]->runq) &&
+            backlog_ns(runtime->workers[i]) >= STEAL_COST_NS) {
             return true;
         }
     }
@@ -890,38 +943,79 @@ static void leave_for_good(struct trp_worker *worker)
     if (left != NULL) {
         enqueue(worker, left);
     }
+    set_slice(worker, WAKE_COST_NS);
     take_returned(worker);
     trp_exit_flush(&worker->context, true);
     trp_park_part(&worker->runtime->park);
+    /* Whoever saw us search, or took us off the list, relies on it: after our search has ended we look once more, as
+     * one that parks does. */
+    if (is_work_left(worker->runtime)) {
+        (void)trp_park_wake(&worker->runtime->park);
+    }
 }
 
-enum trp_step trp_worker_step(struct trp_worker *worker, uint64_t *out_until_ns)
+/* Everybody here was refused by actors that run elsewhere: gives those some peace. */
+static void back_off(struct trp_worker *worker)
 {
-    struct trp_worker *outer = current_worker;
-    struct troupe_actor *actor;
-    enum trp_step step = TRP_STEP_RAN;
+    worker->refusals = 0;
+    for (unsigned i = 0; i < REFUSED_PAUSES; i++) {
+        trp_port_pause();
+    }
+}
 
-    current_worker = worker;
+static enum trp_step step(struct trp_worker *worker, uint64_t *out_until_ns)
+{
+    struct troupe_actor *actor;
+
     if (worker->mode == TRP_WORKER_PARKED) {
         unpark(worker);
     }
     if (trp_unlikely(is_told_to_stop(worker))) {
         leave_for_good(worker);
-        current_worker = outer;
         return TRP_STEP_STOP;
     }
     if (++worker->slices >= DUTY_SLICES) {
         do_duties(worker);
     }
-    actor = next_own(worker);
-    if (actor != NULL) {
-        stop_searching(worker);
-        run_slice(worker, actor);
-    } else {
-        step = look_around(worker, out_until_ns);
+    if (trp_unlikely(worker->refusals > 1) && worker->refusals > trp_runq_length(&worker->runq)) {
+        back_off(worker);
     }
+    actor = next_own(worker);
+    if (actor == NULL) {
+        return look_around(worker, out_until_ns);
+    }
+    stop_searching(worker);
+    run_slice(worker, actor);
+    return TRP_STEP_RAN;
+}
+
+/* Not inlined into trp_worker_run(): what calls setjmp keeps nothing in registers. */
+static TRP_NOINLINE enum trp_step run_steps(struct trp_worker *worker, uint64_t *out_until_ns)
+{
+    enum trp_step last = TRP_STEP_RAN;
+
+    while (worker->steps > 0 && last == TRP_STEP_RAN) {
+        worker->steps--;
+        last = step(worker, out_until_ns);
+    }
+    return last;
+}
+
+enum trp_step trp_worker_run(struct trp_worker *worker, uint32_t steps, uint64_t *out_until_ns)
+{
+    struct trp_worker *outer = current_worker;
+    enum trp_step last;
+    jmp_buf here;
+
+    current_worker = worker;
+    worker->steps = steps;
+    worker->unwind = &here;
+    if (_setjmp(here) != 0) {
+        unwound(worker);
+    }
+    last = run_steps(worker, out_until_ns);
     current_worker = outer;
-    return step;
+    return last;
 }
 
 /* ---- sleeping ---- */
@@ -942,18 +1036,27 @@ static int timeout_ms(uint64_t until_ns)
     return ms < INT32_MAX ? (int)ms : INT32_MAX;
 }
 
-/* One thread at a time is in the poller, also beside a worker that only looks. */
+/* Whether somebody woke the worker since it registered as parked. */
+static bool is_woken(const struct trp_worker *worker)
+{
+    return trp_event_value(&worker->event) != worker->event_value;
+}
+
+/* One thread at a time is in the poller, also beside a worker that only looks.  Whoever is in it takes wake-ups out that
+ * are meant for the next one, who therefore asks its own event count first, once nobody else can be in it. */
 static void sleep_in_poller(struct trp_worker *worker, uint64_t until_ns)
 {
     struct troupe_runtime *runtime = worker->runtime;
+    int wait_ms;
 
     if (atomic_exchange_explicit(&runtime->polling, true, memory_order_acquire)) {
         /* Somebody looks just now, and will be done in a moment. */
         trp_port_yield();
         return;
     }
+    wait_ms = is_woken(worker) ? 0 : timeout_ms(until_ns);
     current_worker = worker;
-    (void)trp_poller_wait(runtime->poller, &worker->context, timeout_ms(until_ns));
+    (void)trp_poller_wait(runtime->poller, &worker->context, wait_ms);
     current_worker = NULL;
     atomic_store_explicit(&runtime->polling, false, memory_order_release);
 }
@@ -971,9 +1074,8 @@ void trp_worker_sleep(struct trp_worker *worker, uint64_t until_ns)
 
 void trp_worker_wake(struct trp_worker *worker, bool polls)
 {
+    trp_event_wake(&worker->event);
     if (polls) {
         trp_poller_wake(worker->runtime->poller);
-    } else {
-        trp_event_wake(&worker->event);
     }
 }

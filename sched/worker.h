@@ -2,7 +2,7 @@
 /*
  * worker.h - one worker: its queue, its LIFO slot, its wheel, and one step of its work.
  *
- * A worker is a state machine that never blocks: step() runs one slice, or does one round of looking for work, or says
+ * A worker is a state machine that never blocks: a step runs one slice, or does one round of looking for work, or says
  * until when there is nothing to do.  A thread is a loop around it (runtime.c); simulation calls the steps of
  * several on one thread.
  *
@@ -52,7 +52,6 @@ struct trp_worker {
     uint64_t now_ns;              /* the clock when it was read last */
     uint64_t tick_ns;             /* the clock at the last round of duties */
     uint64_t polled_ns;           /* when this worker last looked at the poller */
-    uint64_t slice_ns;            /* what a slice takes: moving average */
     uint64_t random;
     uint32_t slices;              /* since the last round of duties */
     uint32_t rounds;              /* of duties */
@@ -61,10 +60,13 @@ struct trp_worker {
     enum trp_worker_mode mode;
     bool polls;                   /* parked in the poller */
     uint32_t event_value;         /* of `event`, before registering as parked */
-    jmp_buf unwind;               /* where troupe_exit() goes */
+    jmp_buf *unwind;              /* where troupe_exit() goes: in a frame that is live while callbacks run */
     struct troupe_reason reason;  /* of the current actor: recorded by troupe_fail(), troupe_exit(), a signal */
     bool has_reason;
+    uint32_t steps;               /* to go in trp_worker_run() */
     uint32_t handled;             /* in this slice */
+    uint32_t limit;               /* of `handled`: then the slice ends; 0: its actor was refused */
+    uint32_t refusals;            /* slices in a row that ended so */
     uint32_t charged;             /* of them charged, */
     uint64_t charged_bytes;       /* and their weight, not yet given back */
     struct trp_port_thread thread;
@@ -78,6 +80,7 @@ struct trp_worker {
     alignas(128) _Atomic uint64_t beats;      /* slices begun and ended: odd while in one */
     _Atomic(const char *) behaviour;          /* name of whose slice it is */
     _Atomic troupe_pid behaviour_pid;
+    _Atomic uint64_t slice_ns;                /* what a slice takes: moving average; raised by the watchdog */
     _Atomic bool retire;                      /* watchdog: a spare worker that is not needed any more */
 
     /* Any thread. */
@@ -91,8 +94,9 @@ struct trp_worker {
 /** TROUPE_OK always: what it needs is in the struct. */
 void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, unsigned index);
 
-/** One step; never blocks.  *out_until_ns is set with IDLE: TRP_NEVER for no deadline. */
-enum trp_step trp_worker_step(struct trp_worker *worker, uint64_t *out_until_ns);
+/** At most `steps` steps, which never block, until one is not RAN.  *out_until_ns is set with IDLE: TRP_NEVER for no
+ * deadline. */
+enum trp_step trp_worker_run(struct trp_worker *worker, uint32_t steps, uint64_t *out_until_ns);
 
 /** Sleeps as IDLE said: in the poller or on the event.  Threads and turns only. */
 void trp_worker_sleep(struct trp_worker *worker, uint64_t until_ns);

@@ -6,6 +6,7 @@
 
 #include "test/support/puppet.h"
 #include "test/support/random.h"
+#include "test/support/stage.h"
 
 static void ignore(int result)
 {
@@ -19,6 +20,18 @@ static int end_normally(struct troupe_actor *self, void *arg)
     (void)self;
     (void)arg;
     return TROUPE_DONE;
+}
+
+static int exit_normally(struct troupe_actor *self, void *arg)
+{
+    (void)arg;
+    troupe_exit(self, TROUPE_EXIT_NORMAL);
+}
+
+static int end_noproc(struct troupe_actor *self, void *arg)
+{
+    (void)arg;
+    troupe_exit(self, TROUPE_EXIT_NOPROC);
 }
 
 static int end_shutdown(struct troupe_actor *self, void *arg)
@@ -135,9 +148,11 @@ struct end {
 
 static const struct end ends[] = {
     {end_normally, TROUPE_EXIT_NORMAL, true},
+    {exit_normally, TROUPE_EXIT_NORMAL, true},
     {end_shutdown, TROUPE_EXIT_SHUTDOWN, false},
     {end_kill, TROUPE_EXIT_KILL, false},
     {end_by_own_kill, TROUPE_EXIT_KILLED, false},
+    {end_noproc, TROUPE_EXIT_NOPROC, false},
     {end_with_error, TROUPE_EXIT_ERROR, false},
 };
 
@@ -195,8 +210,8 @@ Test(link, reasons_travel_unchanged_along_a_chain, .timeout = 60)
     struct troupe_runtime *runtime = runtime_new(2);
     static const unsigned lengths[] = {1, 2, 9, 10};
 
-    for (unsigned i = 1; i < TROUPE_COUNT(ends); i++) {
-        for (unsigned j = 0; j < TROUPE_COUNT(lengths); j++) {
+    for (unsigned i = 0; i < TROUPE_COUNT(ends); i++) {
+        for (unsigned j = 0; j < TROUPE_COUNT(lengths) && !ends[i].peer_survives; j++) {
             troupe_pid first = puppet_spawn(runtime, &puppet_plain, NULL);
             struct watching watching = {.pid = first};
             struct puppet_notes notes = PUPPET_NOTES_INIT;
@@ -213,6 +228,77 @@ Test(link, reasons_travel_unchanged_along_a_chain, .timeout = 60)
         }
     }
     cr_assert(runtime_ends_clean(runtime));
+}
+
+/* The classic bug is to have one for both. */
+Test(link, whether_a_peer_survives_and_whether_a_child_rests_are_two_questions)
+{
+    static const struct {
+        enum troupe_exit kind;
+        bool normal, clean;
+    } answers[] = {
+        {TROUPE_EXIT_NORMAL, true, true},
+        {TROUPE_EXIT_SHUTDOWN, false, true},
+        {TROUPE_EXIT_KILLED, false, false},
+        {TROUPE_EXIT_KILL, false, false},
+        {TROUPE_EXIT_NOPROC, false, false},
+        {TROUPE_EXIT_ERROR, false, false},
+    };
+
+    for (unsigned i = 0; i < TROUPE_COUNT(answers); i++) {
+        struct troupe_reason reason = {.kind = answers[i].kind};
+
+        cr_assert_eq(troupe_reason_is_normal(&reason), answers[i].normal);
+        cr_assert_eq(troupe_reason_is_clean(&reason), answers[i].clean);
+    }
+}
+
+/* Without threads from here to the monitors: what happens is on this thread. */
+
+static int link_to(struct troupe_actor *self, void *arg)
+{
+    return troupe_link(self, *(troupe_pid *)arg);
+}
+
+/* One buffer for all who are told; they hold it beyond the end of whoever made it. */
+Test(link, an_error_travels_along_links_with_its_code_and_its_text, .timeout = 60)
+{
+    struct stage stage;
+    troupe_pid pids[4];
+    struct stage_end ends_of[4];
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    for (unsigned i = 0; i < TROUPE_COUNT(pids); i++) {
+        pids[i] = stage_spawn(&stage, &stage_puppet, NULL);
+        stage_watch(&stage, pids[i], &ends_of[i]);
+        if (i > 0) {
+            cr_assert_eq(stage_do(&stage, pids[i], link_to, &pids[i - 1]), TROUPE_OK);
+        }
+    }
+    stage_tell(&stage, pids[1], end_with_error, NULL);
+    stage_run(&stage);
+    for (unsigned i = 0; i < TROUPE_COUNT(pids); i++) {
+        cr_assert_eq(ends_of[i].count, 1);
+        cr_assert_eq(ends_of[i].kind, TROUPE_EXIT_ERROR);
+        cr_assert_eq(ends_of[i].code, TROUPE_EPROTO);
+        cr_assert_str_eq(ends_of[i].text, "as told");
+    }
+    stage_close(&stage);
+}
+
+Test(link, only_reasons_that_are_not_clean_are_reported_and_counted_as_failures, .timeout = 60)
+{
+    for (unsigned i = 0; i < TROUPE_COUNT(ends); i++) {
+        bool clean = ends[i].kind == TROUPE_EXIT_NORMAL || ends[i].kind == TROUPE_EXIT_SHUTDOWN;
+        struct stage stage;
+
+        stage_open(&stage, TROUPE_NO_THREADS);
+        stage_tell(&stage, stage_spawn(&stage, &stage_puppet, NULL), ends[i].fn, NULL);
+        stage_run(&stage);
+        cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_FAILURE), clean ? 0 : 1, "end %u", i);
+        cr_assert_eq(stage_books(&stage).failures, clean ? 0 : 1, "end %u", i);
+        stage_close(&stage);
+    }
 }
 
 Test(link, a_monitor_gets_the_true_reason_and_code, .timeout = 60)
