@@ -323,8 +323,8 @@ static int conclude(struct troupe_actor *self, struct troupe_message *answer)
     context = record->context;
     /* First: the continuation may not come back. */
     spend(self, record);
-    return on_reply(self, self->state, context, extension->status,
-        extension->status == TROUPE_OK ? answer : NULL);
+    return trp_open_status(on_reply(self, self->state, context, extension->status,
+        extension->status == TROUPE_OK ? answer : NULL));
 }
 
 static int give_up(struct troupe_actor *self, struct trp_timer *record)
@@ -337,7 +337,8 @@ static int give_up(struct troupe_actor *self, struct trp_timer *record)
     unlist(self, record);
     record->on_reply = NULL;
     trp_timer_expire(record);
-    return on_reply(self, self->state, record->context, TROUPE_ETIMEDOUT, NULL);
+    return trp_open_status(
+        on_reply(self, self->state, record->context, TROUPE_ETIMEDOUT, NULL));
 }
 
 int trp_call_open(struct troupe_actor *self, struct troupe_message *msg)

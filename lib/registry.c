@@ -13,7 +13,7 @@
  * Hashing is keyed with the runtime's randomness, so that nobody can choose names that collide.
  *
  * Built without the thread sanitizer, which cannot follow rculfhash: an entry is released before it is
- * added and acquired after it was found.
+ * added, and acquired before a look at its name.
  */
 #include "registry.h"
 
@@ -78,9 +78,10 @@ static unsigned long hash_name(const struct trp_registry *registry, const struct
 
 static int is_wanted(struct cds_lfht_node *node, const void *key)
 {
-    const struct entry *entry = trp_container_of(node, struct entry, node);
+    struct entry *entry = trp_container_of(node, struct entry, node);
     const struct wanted *wanted = key;
 
+    TRP_TSAN_ACQUIRE(entry);
     return entry->length == wanted->length && memcmp(entry->name, wanted->name, wanted->length) == 0;
 }
 
@@ -90,16 +91,10 @@ static struct entry *find_entry(const struct trp_registry *registry, const char 
     struct wanted wanted = {name, strlen(name)};
     struct cds_lfht_iter iter;
     struct cds_lfht_node *node;
-    struct entry *entry;
 
     cds_lfht_lookup(registry->table, hash_name(registry, &wanted), is_wanted, &wanted, &iter);
     node = cds_lfht_iter_get_node(&iter);
-    if (node == NULL) {
-        return NULL;
-    }
-    entry = trp_container_of(node, struct entry, node);
-    TRP_TSAN_ACQUIRE(entry);
-    return entry;
+    return node != NULL ? trp_container_of(node, struct entry, node) : NULL;
 }
 
 static void entry_free(struct entry *entry)
@@ -163,7 +158,6 @@ static int add_entry(
         registry->table, hash_name(registry, wanted), is_wanted, wanted, &entry->node);
     if (node != &entry->node) {
         holder = trp_container_of(node, struct entry, node);
-        TRP_TSAN_ACQUIRE(holder);
         entry_free(entry);
         return holder->owner == trp_actor_pid(actor) ? TROUPE_OK : TROUPE_EEXIST;
     }

@@ -651,13 +651,19 @@ static void sweep_group(struct supervisor *sup, struct trp_child *from)
     sup->cursor = last_child(sup);
 }
 
-/* Charges an attempt to restart `child`, which is down, and makes it. */
-static void restart(struct supervisor *sup, struct trp_child *child, bool charged)
+/* Charges an attempt to restart `child`, which is down.  False: it was one too many, and the supervisor gave up. */
+static bool charge(struct supervisor *sup, const struct trp_child *child)
 {
-    if (!charged && trp_intensity_charge(&sup->intensity, troupe_now_ns(sup->runtime))) {
+    if (trp_intensity_charge(&sup->intensity, troupe_now_ns(sup->runtime))) {
         give_up(sup, child);
-        return;
+        return false;
     }
+    return true;
+}
+
+/* Makes an attempt that was charged to restart `child`, which is down. */
+static void restart(struct supervisor *sup, struct trp_child *child)
+{
     switch (sup->plan->strategy) {
     case TROUPE_ONE_FOR_ONE:
         restart_one(sup, child);
@@ -818,9 +824,11 @@ static void ended(struct supervisor *sup, struct trp_child *child, const struct 
         rest(sup, child);
         return;
     }
-    report_restart(sup, child, reason);
     set_state(sup, child, TROUPE_CHILD_RESTARTING);
-    restart(sup, child, false);
+    if (charge(sup, child)) {
+        report_restart(sup, child, reason);
+        restart(sup, child);
+    }
 }
 
 static void on_down(struct supervisor *sup, struct trp_child *child, const struct troupe_reason *reason)
@@ -877,14 +885,16 @@ static void on_tick(struct supervisor *sup, const struct tick *tick)
         kill_child(sup, child);
         break;
     case TICK_RETRY:
-        restart(sup, child, false);
+        if (charge(sup, child)) {
+            restart(sup, child);
+        }
         break;
     case TICK_RESUME:
         if (sup->sweep == SWEEP_UP && sup->cursor == child) {
             set_state(sup, child, TROUPE_CHILD_STOPPED);
             child->wanted = true;
         } else {
-            restart(sup, child, true);
+            restart(sup, child);
         }
         break;
     }

@@ -208,11 +208,21 @@ static bool is_answered_here(const struct kv_command *command)
            command->id != KV_COMMAND_TROUPE_TREE && command->id != KV_COMMAND_TROUPE_CRASH;
 }
 
+/* A browser that a web page made speak to us begins so.  As Redis does: nothing that it says is executed. */
+static bool is_http(struct kv_slice name)
+{
+    return kv_slice_is(name, "POST") || kv_slice_is(name, "Host:");
+}
+
 static int on_command(struct troupe_actor *self, struct kv_client *client, struct kv_stage *stage,
     size_t argc, const struct kv_slice *argv)
 {
     const struct kv_command *command;
 
+    if (is_http(argv[0])) {
+        client->ending = true;
+        return TROUPE_OK;
+    }
     kv_bytes_clear(&client->answer);
     command = kv_command_check(argc, argv, &client->answer);
     if (command == NULL) {

@@ -19,6 +19,9 @@
  *   a move      carries a node from the old table to the new: unlinked, then linked.  Recovery
  *               links it if it is in neither.
  *
+ * An MSET prepares all its nodes, then commits: one change after the other.  Recovery forgets what is
+ * prepared, but goes on with a commit that has begun, for which nothing is missing any more.
+ *
  * Each block is in a field of the keyspace from the step that allocated it: `fresh` for a node not
  * linked yet, `prepared` for those of an MSET, `spare` for a table.  Hence nothing leaks.
  *
@@ -97,6 +100,8 @@ struct kv_keyspace {
     struct node *fresh;
     struct node *prepared;
     struct node **prepared_end;
+    bool committing;   /* all that is prepared will be brought in */
+    int64_t commit_ms; /* as of then */
     struct table *spare;
     struct change change;
     struct move move;
@@ -470,8 +475,8 @@ static void take_out(
     make_change(keyspace, points);
 }
 
-/* Brings `fresh` in: in place of the node at `slot`, or as a new key if that is NULL. */
-static void bring_in(
+/* Puts `fresh` in place of the node at `slot`, or into its bucket if that is NULL. */
+static void link_fresh(
     struct kv_keyspace *keyspace, int64_t now_ms, struct node **slot, const struct points *points)
 {
     struct table *table = keyspace->tables[keyspace->tables[1] ? 1 : 0];
@@ -491,9 +496,35 @@ static void bring_in(
     note_expiry(keyspace, fresh->expire_ms);
     keyspace->change = (struct change){slot, fresh, stale, after};
     make_change(keyspace, points);
-    if (!stale) {
+}
+
+/* Brings `fresh` in: in place of the node at `slot`, or as a new key if that is NULL. */
+static void bring_in(
+    struct kv_keyspace *keyspace, int64_t now_ms, struct node **slot, const struct points *points)
+{
+    link_fresh(keyspace, now_ms, slot, points);
+    if (!slot) {
         resize_if_due(keyspace);
     }
+}
+
+/* The link to the node that `fresh` will replace, or NULL. */
+static struct node **find_stale(const struct kv_keyspace *keyspace)
+{
+    return find(keyspace, keyspace->fresh->hash, key_of(keyspace->fresh));
+}
+
+/* Moves the first prepared node to `fresh`. */
+static void take_prepared(struct kv_keyspace *keyspace)
+{
+    struct node *node = keyspace->prepared;
+
+    keyspace->prepared = node->next;
+    if (!keyspace->prepared) {
+        keyspace->prepared_end = &keyspace->prepared;
+    }
+    node->next = NULL;
+    keyspace->fresh = node;
 }
 
 /* The link to a key's node that has not expired; one that has is taken out. */
@@ -663,6 +694,29 @@ static void recover_move(struct kv_keyspace *keyspace)
     move->node = NULL;
 }
 
+/* Brings in what a commit had still to bring in.  Recovery visits no points. */
+static void finish_commit(struct kv_keyspace *keyspace)
+{
+    void (*visit)(void *ctx, const char *where) = keyspace->memory.point;
+
+    keyspace->memory.point = NULL;
+    while (keyspace->fresh || keyspace->prepared) {
+        if (!keyspace->fresh) {
+            take_prepared(keyspace);
+        }
+        link_fresh(keyspace, keyspace->commit_ms, find_stale(keyspace), &set_points);
+    }
+    keyspace->memory.point = visit;
+    keyspace->committing = false;
+}
+
+/* Whether somebody was abandoned in the middle of something. */
+static bool is_under_way(const struct kv_keyspace *keyspace)
+{
+    return keyspace->change.slot || keyspace->move.node || keyspace->fresh || keyspace->prepared ||
+           keyspace->committing || keyspace->spare;
+}
+
 int kv_keyspace_recover(struct kv_keyspace *keyspace)
 {
     bool found;
@@ -670,13 +724,15 @@ int kv_keyspace_recover(struct kv_keyspace *keyspace)
     if (!keyspace) {
         return KV_EINVAL;
     }
-    found = keyspace->change.slot || keyspace->move.node || keyspace->fresh || keyspace->prepared ||
-            keyspace->spare;
+    found = is_under_way(keyspace);
     if (keyspace->change.slot) {
         recover_change(keyspace);
     }
     if (keyspace->move.node) {
         recover_move(keyspace);
+    }
+    if (keyspace->committing) {
+        finish_commit(keyspace);
     }
     if (keyspace->fresh) {
         release_node(keyspace, keyspace->fresh);
@@ -796,8 +852,7 @@ const char *kv_keyspace_check(const struct kv_keyspace *keyspace)
     if (!keyspace) {
         return "there is no keyspace";
     }
-    if (keyspace->change.slot || keyspace->move.node || keyspace->fresh || keyspace->prepared ||
-        keyspace->spare) {
+    if (is_under_way(keyspace)) {
         return "something is under way";
     }
     for (i = 0; i < 2 && !wrong; i++) {
@@ -948,27 +1003,19 @@ int kv_keyspace_prepare(
     return KV_OK;
 }
 
-/* Moves the first prepared node to `fresh`. */
-static void take_prepared(struct kv_keyspace *keyspace)
-{
-    struct node *node = keyspace->prepared;
-
-    keyspace->prepared = node->next;
-    if (!keyspace->prepared) {
-        keyspace->prepared_end = &keyspace->prepared;
-    }
-    node->next = NULL;
-    keyspace->fresh = node;
-}
-
 void kv_keyspace_commit(struct kv_keyspace *keyspace, int64_t now_ms)
 {
-    while (keyspace && keyspace->prepared) {
+    if (!keyspace || !keyspace->prepared) {
+        return;
+    }
+    keyspace->commit_ms = now_ms;
+    keyspace->committing = true;
+    while (keyspace->prepared) {
         tend(keyspace);
         take_prepared(keyspace);
-        bring_in(keyspace, now_ms, find(keyspace, keyspace->fresh->hash, key_of(keyspace->fresh)),
-            &set_points);
+        bring_in(keyspace, now_ms, find_stale(keyspace), &set_points);
     }
+    keyspace->committing = false;
 }
 
 void kv_keyspace_discard(struct kv_keyspace *keyspace)

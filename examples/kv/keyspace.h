@@ -65,7 +65,7 @@ void kv_keyspace_destroy(struct kv_keyspace *keyspace);
  * Finishes or undoes what was being done when the user was abandoned: 1 if there was something,
  * else 0.  Calls neither `allocate` nor `point`.
  *
- * Cost     O(1), plus one release per key of an interrupted MSET
+ * Cost     O(1), plus one step per key of an interrupted MSET
  */
 int kv_keyspace_recover(struct kv_keyspace *keyspace);
 
@@ -129,7 +129,11 @@ int kv_keyspace_set(struct kv_keyspace *keyspace, int64_t now_ms, struct kv_slic
 int kv_keyspace_prepare(
     struct kv_keyspace *keyspace, struct kv_slice key, struct kv_slice value, int64_t expire_ms);
 
-/** Does what was prepared, in order, of two for the same key the second wins.  Cannot fail. */
+/**
+ * Does what was prepared, in order, of two for the same key the second wins.  Cannot fail.
+ *
+ * Abandon  kv_keyspace_recover() does the rest: all of it is done, or none
+ */
 void kv_keyspace_commit(struct kv_keyspace *keyspace, int64_t now_ms);
 
 /** Forgets what was prepared. */

@@ -4,7 +4,8 @@
  *
  * A function that can fail returns an `int`: 0 or a count is success, a negative value is one of
  * `enum troupe_err`.  Results go through `out_` pointers, which are untouched on failure.  troupe never
- * sets errno, never prints and never exits the process.
+ * sets errno on purpose, never prints and never exits the process, with one exception: where it finds that
+ * an invariant of its own is broken it writes one line to standard error and aborts.
  */
 #ifndef TROUPE_BASE_H
 #define TROUPE_BASE_H
@@ -83,7 +84,7 @@ TROUPE_BEGIN_DECLS
  */
 TROUPE_API const char *troupe_strerror(int error);
 
-/** The version of the library that is linked, as "major.minor.patch". */
+/** The version of the library that is linked, as "major.minor.patch".  Any thread; the text is static. */
 TROUPE_API const char *troupe_version(void);
 
 TROUPE_END_DECLS

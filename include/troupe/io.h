@@ -3,8 +3,11 @@
  * io.h - descriptors whose readiness arrives as messages.
  *
  * An actor adopts a descriptor; from then on each change of readiness arrives as one message of type
- * troupe_ready, merged while one is queued.  Readiness is edge-triggered: read or write until
- * EAGAIN, or remember that more is there.  The descriptor is closed when the actor closes it or ends.
+ * troupe_ready, merged while one is queued.  The first one tells what it is ready for already.  Readiness is
+ * edge-triggered: read or write until EAGAIN, or remember that more is there.  The descriptor is closed when the
+ * actor closes it or its incarnation ends.
+ *
+ * A `struct troupe_io` belongs to the actor that opened it, and is good until it is closed.
  */
 #ifndef TROUPE_IO_H
 #define TROUPE_IO_H
@@ -38,13 +41,16 @@ extern TROUPE_API const struct troupe_type troupe_ready;
  *
  * Threads  a callback of `self`
  * Owns     on success the descriptor is the io's; on error still the caller's
- * Errors   TROUPE_EINVAL, TROUPE_ENOMEM, TROUPE_ESYSTEM (the poller refused it)
- * Cost     one epoll_ctl
+ * Errors   TROUPE_EINVAL   also for a descriptor without O_NONBLOCK, and one that is not open
+ *          TROUPE_ELIMIT   as many as limits.actor_ios
+ *          TROUPE_ENOMEM
+ *          TROUPE_ESYSTEM  the poller refused it (a regular file, one that is adopted already)
+ * Cost     one fcntl, one epoll_ctl
  */
 TROUPE_API TROUPE_CHECKED int troupe_io_open(
     struct troupe_actor *self, int fd, void *context, struct troupe_io **out_io);
 
-/** The descriptor of `io`. */
+/** The descriptor of `io`; TROUPE_EINVAL for NULL. */
 TROUPE_API int troupe_io_fd(const struct troupe_io *io);
 
 /**

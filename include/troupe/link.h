@@ -8,7 +8,12 @@
  * troupe_trap_exit()) gets a message of type troupe_exited.
  *
  * Notices and signals arrive after every message the dead actor sent to the same receiver, after its
- * code has stopped running and after its name is free.  They are reserved: no mailbox is too full for them.
+ * code has stopped running and after its names are free (unless it keeps its address: then its names stay).
+ * They are reserved: no mailbox is too full for them.  An exit signal that ends its receiver does not wait for its
+ * turn: at the next message boundary what stands before it in the queue is dropped and counted as dead, requests
+ * are answered with TROUPE_EDIED.
+ *
+ * Monitors and links belong to an incarnation and end with it, on either side.
  */
 #ifndef TROUPE_LINK_H
 #define TROUPE_LINK_H
@@ -29,16 +34,18 @@ extern TROUPE_API const struct troupe_type troupe_down;
 struct troupe_exited {
     troupe_pid pid; /* who ended, or who sent the signal; TROUPE_NOBODY: a foreign thread */
     struct troupe_reason reason;
-    bool linked;    /* by a link, or sent with troupe_send_exit() */
+    bool linked;    /* true: by a link; false: sent with troupe_send_exit() or troupe_runtime_exit() */
 };
 extern TROUPE_API const struct troupe_type troupe_exited;
 
 /**
- * Watches `pid`.  One that is gone is told of at once, with reason NOPROC.
+ * Watches `pid`.  One that is gone is told of at once, with reason NOPROC.  An actor may watch another more than
+ * once: each monitor has a notice of its own.
  *
  * Threads  a callback of `self`
- * Errors   TROUPE_ENOMEM, TROUPE_ELIMIT; TROUPE_EINVAL for TROUPE_NOBODY or oneself
- * Cost     O(1), about 100 ns
+ * Errors   TROUPE_ENOMEM, TROUPE_ELIMIT (limits.actor_watches, of either side); TROUPE_EINVAL for TROUPE_NOBODY or
+ *          oneself
+ * Cost     O(1): two cache lines, one lock of the other actor's; the first time at either actor one allocation
  */
 TROUPE_API TROUPE_CHECKED int troupe_monitor(
     struct troupe_actor *self, troupe_pid pid, troupe_ref *out_ref);
@@ -47,6 +54,7 @@ TROUPE_API TROUPE_CHECKED int troupe_monitor(
  * Ends a monitor of `self`, and takes a notice that is queued but not handled with it: after this call no
  * notice of `ref` is handled.
  *
+ * Threads  a callback of `self`
  * Returns  1 if the monitor was active; 0 if its notice was queued (now dropped), handled, or `ref` is
  *          unknown
  */
@@ -56,24 +64,29 @@ TROUPE_API int troupe_demonitor(struct troupe_actor *self, troupe_ref ref);
  * Links `self` and `pid`.  At most one link joins two actors; a second is no second, and with oneself
  * nothing happens.
  *
+ * Threads  a callback of `self`
  * Errors   TROUPE_EGONE  not there, and `self` does not trap exits; if it does, TROUPE_OK and a
  *                        troupe_exited with NOPROC
- *          TROUPE_ENOMEM, TROUPE_ELIMIT
+ *          TROUPE_ENOMEM, TROUPE_ELIMIT; TROUPE_EINVAL for TROUPE_NOBODY
  */
 TROUPE_API TROUPE_CHECKED int troupe_link(struct troupe_actor *self, troupe_pid pid);
 
-/** Ends the link: its exit signal does not affect `self` any more, also if it is queued already. */
+/** Ends the link: its exit signal does not affect `self` any more, also if it is queued already.  A callback of
+ * `self`; without a link nothing happens. */
 TROUPE_API void troupe_unlink(struct troupe_actor *self, troupe_pid pid);
 
-/** Turns trapping on or off for signals received from now on; returns what it was. */
+/** Turns trapping on or off for signals handled from now on, those in the queue included; returns what it was.  A
+ * callback of `self`.  A new incarnation begins with what its behaviour says. */
 TROUPE_API bool troupe_trap_exit(struct troupe_actor *self, bool on);
 
 /**
- * Sends `pid` an exit signal with reason `kind` (not ERROR), as if from a link.  NORMAL does nothing to an actor
- * that does not trap, unless it is `self`.  KILL cannot be trapped: `pid` ends with KILLED at its next
- * message boundary.
+ * Sends `pid` an exit signal with reason `kind` (not ERROR: TROUPE_EINVAL), as if from a link.  NORMAL does nothing
+ * to an actor that does not trap, unless it is `self`.  KILL cannot be trapped: `pid` ends with KILLED at its next
+ * message boundary; its handler is not interrupted.
  *
- * Errors   TROUPE_EGONE; TROUPE_ENOMEM (never for KILL)
+ * Threads  a callback of `self`
+ * Errors   TROUPE_EGONE   also of one that is ending, or between two lives
+ *          TROUPE_ENOMEM  never for KILL
  */
 TROUPE_API TROUPE_CHECKED int troupe_send_exit(
     struct troupe_actor *self, troupe_pid pid, enum troupe_exit kind);
@@ -86,12 +99,15 @@ TROUPE_API TROUPE_CHECKED int troupe_runtime_exit(
 TROUPE_API TROUPE_CHECKED int troupe_kill(struct troupe_actor *self, troupe_pid pid);
 
 /**
- * Waits until `pid` has ended and tells why.
+ * Waits until `pid`, or this incarnation of it, has ended and tells why.  An actor of its own watches for it, so
+ * somebody must run the runtime: not before its start or after its stop, and not without threads.
  *
  * Threads  any but a worker's (TROUPE_EINVAL)
  * Units    `wait_ms` in milliseconds, or TROUPE_FOREVER
- * Owns     the reason's text, if out_reason is not NULL: troupe_buffer_release()
- * Errors   TROUPE_ETIMEDOUT; TROUPE_ENOMEM, TROUPE_ELIMIT; a pid that is gone gives NOPROC
+ * Owns     the reason's text, if out_reason is not NULL: troupe_buffer_release(), before the runtime is destroyed
+ * Errors   TROUPE_ETIMEDOUT  it lives on
+ *          TROUPE_ESTOPPED   the runtime was stopped before
+ *          TROUPE_ENOMEM, TROUPE_ELIMIT; a pid that is gone gives TROUPE_OK and NOPROC
  */
 TROUPE_API TROUPE_CHECKED int troupe_join(struct troupe_runtime *runtime, troupe_pid pid,
     int wait_ms, struct troupe_reason *out_reason);

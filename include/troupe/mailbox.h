@@ -6,11 +6,18 @@
  * *charged*; replies, exit signals, down notices, timer ticks and readiness of descriptors are
  * *reserved*: their room was set aside when they were asked for, and they are never refused.
  *
+ * A message weighs the whole of its block: header (32 bytes; of a request, and of a moved message with more than
+ * TROUPE_BODY_INLINE bytes of body, 64) and body, rounded up to 64, 128, 192, 256, 384, 512, 1024, 2048 or 4096
+ * bytes; one that is larger weighs its body and 64 bytes.
+ *
+ * Room comes back when the receiver's turn ends or its mailbox is empty, not with each message: at most 64 messages
+ * later.
+ *
  * On every error the message is still the caller's.  Messages from one sender to one actor arrive in
  * the order sent.
  *
  * Common errors of all sends:
- *   TROUPE_EFULL     no room, in messages or bytes
+ *   TROUPE_EFULL     no room, in messages or bytes, or foreign threads wait for it
  *   TROUPE_EMSGSIZE  more bytes than the mailbox takes when it is empty
  *   TROUPE_EGONE     no actor has this pid any more
  *   TROUPE_EINVAL    NULL where something is required; a body where the type has none
@@ -41,7 +48,7 @@ TROUPE_BEGIN_DECLS
  * Threads  a callback of `self`
  * Owns     on success what the body refers to is the runtime's; on error still the caller's
  * Units    `type->size` bytes are copied; for a variable type too.  See troupe_send_bytes()
- * Cost     about 20 ns to an idle actor of the same worker, two locked instructions
+ * Cost     O(1), two locked instructions; the receiver's next turn is queued if it was idle
  */
 TROUPE_API TROUPE_CHECKED int troupe_send(
     struct troupe_actor *self, troupe_pid to, const struct troupe_type *type, const void *body);
@@ -74,6 +81,7 @@ TROUPE_API TROUPE_CHECKED int troupe_forward(
  *
  * Threads  a callback of `self`
  * Owns     on success the runtime owns all; on error the caller still owns all
+ * Units    `count` up to TROUPE_CAPACITY_MAX; each message once; 0 does nothing
  * Errors   TROUPE_EFULL  no room for all of them: none was sent
  * Cost     two locked instructions in all
  */
@@ -81,31 +89,35 @@ TROUPE_API TROUPE_CHECKED int troupe_send_batch(
     struct troupe_actor *self, troupe_pid to, struct troupe_message **msgs, size_t count);
 
 /**
- * Moves `msg` to `to` if there is room, and never waits.
+ * Moves `msg` to `to` if there is room, and never waits for it.
  *
- * Threads  any, worker or not; a thread of its own is attached at its first use
- * Cost     from a foreign thread 40 ns more than from a worker, and a wake-up if workers sleep
+ * Threads  any, worker or not; a foreign thread is attached at its first use.  In a callback the sender is that actor
+ * Cost     as troupe_send(); from a foreign thread a lock shared with a part of the other foreign threads, one more
+ *          locked instruction if the receiver was idle, and a system call if workers sleep and none searches
  */
 TROUPE_API TROUPE_CHECKED int troupe_try_send(
     struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg);
 
 /**
- * Moves `msg` to `to`, waiting for room if its mailbox is full.
+ * Moves `msg` to `to`, waiting for room if its mailbox is full.  Who waits is served first come, first served, when
+ * the mailbox is half empty; meanwhile whoever does not wait is refused, so that nobody barges.
  *
  * Threads  any but a worker's: a handler never waits in a send (TROUPE_EINVAL)
  * Owns     on success the runtime owns `msg`; on error the caller still does
  * Units    `wait_ms` in milliseconds; 0 does not wait; TROUPE_FOREVER sets no limit
  * Errors   TROUPE_ETIMEDOUT  still full after wait_ms
+ *          TROUPE_EGONE      the actor has ended, before or while we waited
+ *          TROUPE_ENOMEM     to wait for the first time at an actor takes memory
  * Order    messages from one thread to one actor arrive in the order sent
  */
 TROUPE_API TROUPE_CHECKED int troupe_send_wait(
     struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms);
 
 /**
- * How full the mailbox of `pid` is, in charged messages.  A moment's view.
+ * How full the mailbox of `pid` is, in charged messages; those of a turn count until it ends.  A moment's view.
  *
  * Threads  any
- * Errors   TROUPE_EGONE
+ * Errors   TROUPE_EGONE, TROUPE_EINVAL
  */
 TROUPE_API TROUPE_CHECKED int troupe_mailbox_length(
     struct troupe_runtime *runtime, troupe_pid pid, uint32_t *out_length);

@@ -34,7 +34,8 @@ struct troupe_buffer;
 struct troupe_message;
 struct troupe_runtime;
 
-/** Gives back what a body refers to, not the body itself.  Runs on any worker; must not block. */
+/** Gives back what a body refers to, not the body itself.  Runs on whichever thread ends the message: any worker, or a
+ * foreign thread inside a function of the runtime.  Must not block. */
 typedef void (*troupe_body_destroy_fn)(void *body);
 
 struct troupe_type {
@@ -56,7 +57,7 @@ struct troupe_type {
 /** A type whose bodies are bytes, of any length. */
 #define TROUPE_BYTES {"bytes", 0, NULL, true}
 
-/** Bodies of at most so many bytes travel in the message's one cache line. */
+/** Bodies of at most so many bytes travel in the message's one cache line (of a request or answer: in two). */
 #define TROUPE_BODY_INLINE 32
 
 /** No body is longer than this. */
@@ -70,7 +71,7 @@ struct troupe_type {
  * Units    `size` in bytes; 0 is `type->size`.  The body is not initialised
  * Errors   TROUPE_EINVAL  size below type->size, above it for a type of fixed size, above TROUPE_BODY_MAX
  *          TROUPE_ENOMEM
- * Cost     about 4 ns for bodies of up to 4 KiB; larger ones come from the allocator
+ * Cost     O(1); bodies of up to 4032 bytes come from a pool of blocks, larger ones from the allocator
  */
 TROUPE_API TROUPE_CHECKED int troupe_message_create(struct troupe_runtime *runtime,
     const struct troupe_type *type, size_t size, struct troupe_message **out_msg);
@@ -78,6 +79,8 @@ TROUPE_API TROUPE_CHECKED int troupe_message_create(struct troupe_runtime *runti
 /**
  * Ends a message the caller owns; its body is destroyed.  NULL does nothing.  A request that ends
  * like this without an answer tells its caller TROUPE_EUNANSWERED.
+ *
+ * Threads  any; a request that was taken: a callback of the actor that took it
  */
 TROUPE_API void troupe_message_destroy(struct troupe_message *msg);
 
@@ -105,20 +108,22 @@ TROUPE_API troupe_pid troupe_sender(const struct troupe_message *msg);
  *          that the actor still holds when it dies is answered with TROUPE_EDIED
  * Errors   TROUPE_EINVAL  not the message now handled, or taken before
  *          TROUPE_ENOMEM  the message is still the handler's
- * Cost     a copy of the body's bytes; bodies above 4 KiB move
+ * Cost     a copy of the body's bytes; what they refer to moves
  */
 TROUPE_API TROUPE_CHECKED int troupe_take(
     struct troupe_actor *self, struct troupe_message *msg, struct troupe_message **out_msg);
 
 /*
- * Shared buffers: bytes that many messages refer to, counted, and not written after the first send.
+ * Shared buffers: bytes that many messages refer to, counted, and not written after the first send.  Their memory is
+ * their runtime's: the last reference is released before the runtime is destroyed.
  */
 
-/** Creates a buffer of `size` bytes, not initialised, with one reference.  Any thread. */
+/** Creates a buffer of `size` bytes, not initialised, with one reference.  Any thread.  TROUPE_EINVAL above
+ * TROUPE_BODY_MAX, TROUPE_ENOMEM. */
 TROUPE_API TROUPE_CHECKED int troupe_buffer_create(
     struct troupe_runtime *runtime, size_t size, struct troupe_buffer **out_buffer);
 
-/** Adds a reference and returns `buffer`.  Any thread; one atomic. */
+/** Adds a reference to one that the caller has, and returns `buffer`.  Any thread; one atomic. */
 TROUPE_API struct troupe_buffer *troupe_buffer_retain(struct troupe_buffer *buffer);
 
 /** Drops a reference; the last one frees the buffer.  Any thread; NULL does nothing. */
@@ -130,7 +135,7 @@ TROUPE_API void *troupe_buffer_data(struct troupe_buffer *buffer);
 /** The length of `buffer`, in bytes. */
 TROUPE_API size_t troupe_buffer_size(const struct troupe_buffer *buffer);
 
-/** A type whose body is one `struct troupe_buffer *`, released with the message. */
+/** A type whose body is one `struct troupe_buffer *`; the message has one reference, released when it ends. */
 extern TROUPE_API const struct troupe_type troupe_buffer_message;
 
 TROUPE_END_DECLS

@@ -27,12 +27,14 @@ struct troupe_connection;
 /** Returned by `on_data`: stop feeding me until troupe_connection_resume(). */
 #define TROUPE_PAUSE 2
 
-/** A protocol: what a connection actor does with bytes.  Static. */
+/** A protocol: what a connection actor does with bytes.  Static.  Its functions are callbacks of `self`; on_data is
+ * required, others may be NULL. */
 struct troupe_protocol {
-    const char *name;
+    const char *name;  /* for the reader */
     size_t state_size; /* zeroed; the `state` of every function here */
 
-    /** The client is there.  `arg` is the listener's.  A negative return closes. */
+    /** The client is there.  `arg` is the listener's.  A negative return, or TROUPE_DONE, closes; TROUPE_PAUSE waits
+     * for troupe_connection_resume(). */
     int (*on_open)(struct troupe_actor *self, struct troupe_connection *connection, void *state,
         const void *arg);
 
@@ -45,22 +47,25 @@ struct troupe_protocol {
     int (*on_data)(struct troupe_actor *self, struct troupe_connection *connection, void *state,
         const uint8_t *data, size_t size, size_t *in_out_used);
 
-    /** A message that is not the connection's own.  As a `receive`, but TROUPE_DONE flushes first.  May be NULL. */
+    /** A message that is not the connection's own.  As a `receive`, but TROUPE_DONE flushes first.  NULL: such messages
+     * are unknown. */
     int (*on_message)(struct troupe_actor *self, struct troupe_connection *connection,
         void *state, struct troupe_message *msg);
 
     /**
      * The client closed its sending side, and on_data has seen all that came.  TROUPE_OK stays open, to answer;
-     * TROUPE_DONE flushes and closes.  NULL waits until no request is in flight, flushes and closes.
+     * TROUPE_DONE flushes and closes; negative fails the actor.  NULL waits until no request is in flight, flushes and
+     * closes.
      */
     int (*on_end)(
         struct troupe_actor *self, struct troupe_connection *connection, void *state);
 
-    /** Exactly once after on_open was entered: give back what the state owns.  May be NULL. */
+    /** Exactly once after on_open was entered (or would have been): give back what the state owns. */
     void (*destroy)(void *state);
 };
 
-/** Argument of a listener.  Zero is the default.  Copied by the supervisor with .arg_size. */
+/** Argument of a listener.  Zero is the default.  Copied by the supervisor with .arg_size.  "::" is IPv6 alone; who
+ * wants both starts two listeners. */
 struct troupe_listener_spec {
     const char *host; /* numeric IPv4 or IPv6 address [127.0.0.1]; must last */
     uint16_t port;    /* 0: any; see out_port */
@@ -71,8 +76,8 @@ struct troupe_listener_spec {
     const char *refusal;      /* sent to a client above the limit; NULL: nothing */
     uint32_t max_inflight;    /* requests of one connection [64] */
     uint32_t max_unsent;      /* bytes of one connection not yet taken by the kernel before it stops reading [1 MiB] */
-    uint32_t max_unread;      /* bytes of one connection that on_data did not take [64 MiB] */
-    int idle_timeout_ms;      /* closed after so long without a byte [never] */
+    uint32_t max_unread;      /* bytes of one connection that on_data did not take [64 MiB]; more fails it */
+    int idle_timeout_ms;      /* closed after so long without a byte and without a request in flight [never] */
     uint16_t *out_port; /* NULL, or where the bound port is stored atomically before init returns; must last */
 };
 
@@ -92,12 +97,18 @@ extern TROUPE_API const struct troupe_type troupe_listener_numbers;
 /** Behaviour of a listener; its init binds and listens, and fails with TROUPE_ESYSTEM and a text that says why. */
 extern TROUPE_API const struct troupe_behaviour troupe_listener_behaviour;
 
-/** Appends bytes to what goes to the client; written when the callback returns, and when writable.  A
- * negative return means no memory or a closed connection: nothing was appended. */
+/*
+ * The functions below are for callbacks of the connection's own actor, continuations included.
+ */
+
+/** Appends bytes to what goes to the client; written when the callback returns, and when writable.  On error nothing
+ * was appended: TROUPE_ENOMEM, TROUPE_ECLOSED (it is closing), TROUPE_EINVAL.  Not limited: who writes looks at
+ * troupe_connection_is_full(). */
 TROUPE_API TROUPE_CHECKED int troupe_connection_write(
     struct troupe_connection *connection, const void *data, size_t size);
 
-/** Reserves `size` bytes to fill at *out_data, then troupe_connection_commit() with how many were filled. */
+/** Reserves `size` bytes to fill at *out_data, then troupe_connection_commit() with how many were filled, before
+ * anything else is written.  Errors as troupe_connection_write(). */
 TROUPE_API TROUPE_CHECKED int troupe_connection_reserve(
     struct troupe_connection *connection, size_t size, void **out_data);
 TROUPE_API void troupe_connection_commit(struct troupe_connection *connection, size_t size);
@@ -114,7 +125,8 @@ TROUPE_API bool troupe_connection_is_full(const struct troupe_connection *connec
 /** Ends a pause: on_data is called again soon with what is there. */
 TROUPE_API void troupe_connection_resume(struct troupe_connection *connection);
 
-/** Flushes what is unsent and then ends the actor with reason normal. */
+/** Flushes what is unsent and then ends the actor with reason normal; at the latest when the client has taken nothing
+ * for 10 s. */
 TROUPE_API void troupe_connection_close(struct troupe_connection *connection);
 
 /** The protocol's state of `connection`: for continuations. */
@@ -123,7 +135,7 @@ TROUPE_API void *troupe_connection_state(struct troupe_connection *connection);
 /** Number of the connection, counted from 1 by its listener. */
 TROUPE_API uint64_t troupe_connection_id(const struct troupe_connection *connection);
 
-/** Address of the peer as text, "127.0.0.1:4711" or "[::1]:4711". */
+/** Address of the peer as text, "127.0.0.1:4711" or "[::1]:4711".  Good as long as the connection. */
 TROUPE_API const char *troupe_connection_peer(const struct troupe_connection *connection);
 
 TROUPE_END_DECLS

@@ -4,10 +4,15 @@
  *
  *   create -> start -> (spawn, send, ...) -> stop -> destroy
  *
+ * A runtime starts once: after stop there is nothing left to do but to read its books and destroy it.
  * Any number of runtimes live side by side in a process; a pid means something in its own only.
  *
+ * Threads.  Unless said otherwise the functions here may be called by any thread but a worker's.  destroy must
+ * be the last call on a runtime: the caller sees to it that no other thread uses it any more.
+ *
  * Fork.  A child made by fork() while a runtime exists has none of its threads: it may only exec or _exit.
- * Every function here that is called in such a child returns TROUPE_EFORKED and touches nothing.
+ * Every function here that returns an error code, and whatever else enters a runtime from outside, returns
+ * TROUPE_EFORKED in such a child and touches nothing.
  *
  * Signals.  troupe installs no signal handlers; its threads block all signals.
  */
@@ -41,38 +46,46 @@ enum troupe_report_kind {
 struct troupe_report {
     enum troupe_report_kind kind;
     troupe_pid pid;    /* whom it is about, or TROUPE_NOBODY */
-    const char *actor; /* name of its behaviour, or "" */
+    const char *actor; /* its name in a tree, or that of its behaviour, or "" */
     const char *text;  /* one line of English, good until the callback returns */
     uint64_t dropped;  /* reports left out before this one because there were too many */
 };
 
 /**
- * Told of what happens.  Called on worker threads and on the watchdog's, one call at a time; at most 100 calls in
- * a second, what is above is counted in `dropped`.  Must not block.
+ * Told of what happens.  At most 100 calls in a second of the clock; what is above is counted in `dropped`.
+ *
+ * Threads  whichever it happens on: a worker, the watchdog, or a thread inside a function of this runtime.  One
+ *          call at a time
+ * Limits   must not block, and must not call what may report in turn (spawn, register, stop, destroy): that
+ *          would wait for itself.  Sending a message is fine
  */
 typedef void (*troupe_report_fn)(void *context, const struct troupe_report *report);
 
-/** Where all memory comes from.  `allocate` gives memory aligned to `align`, a power of two, or NULL. */
+/**
+ * Where the runtime's memory comes from.  `allocate` gives memory aligned to `align`, a power of two, or NULL;
+ * `release` gets the `size` that was asked for.  Both are called by many threads at the same time.  Stacks of
+ * threads and the tables of liburcu are not taken from here.
+ */
 struct troupe_allocator {
     void *(*allocate)(void *context, size_t size, size_t align);
     void (*release)(void *context, void *memory, size_t size);
     void *context;
 };
 
-/** The page of limits.  0 is the default in brackets; reaching one is TROUPE_ELIMIT. */
+/** The page of limits.  0 is the default in brackets; whoever would pass one gets TROUPE_ELIMIT. */
 struct troupe_limits {
     uint32_t actors;        /* alive or being released [4 194 304]; at most 2^28 - 1 */
     uint32_t actor_timers;  /* armed by one actor, pending requests included [65 536] */
     uint32_t actor_watches; /* links and monitors of one actor, each way [1 048 576] */
     uint32_t actor_ios;     /* descriptors of one actor [65 536] */
     uint32_t names;         /* registered names [1 048 576] */
-    uint64_t memory;        /* bytes taken from the allocator [2^40]; above it: TROUPE_ENOMEM */
+    uint64_t memory;        /* bytes held from the allocator [2^40]; above it: TROUPE_ENOMEM */
 };
 
 /** Zero is the default everywhere. */
 struct troupe_runtime_options {
-    int workers;     /* threads [as many as the cpuset and the cgroup's quota allow] */
-    int watchdog_ms; /* a handler that runs longer is reported and worked around [10] */
+    int workers;     /* threads [as many as cpuset and cgroup's quota allow] or TROUPE_NO_THREADS */
+    int watchdog_ms; /* a handler that takes longer is worked around [10] or TROUPE_NO_WATCHDOG */
     uint64_t seed;   /* of all that is random [from the system] */
     troupe_report_fn report;
     void *report_context;
@@ -81,9 +94,8 @@ struct troupe_runtime_options {
 };
 
 /**
- * Creates a runtime; no thread runs yet, but actors may be spawned and sent to.
+ * Creates a runtime; no worker runs yet, but actors may be spawned and sent to: they begin with start.
  *
- * Threads  any
  * Owns     the caller: troupe_runtime_destroy().  Options are copied; NULL means all defaults
  * Errors   TROUPE_EINVAL, TROUPE_ENOMEM, TROUPE_ESYSTEM (no descriptor for the poller)
  */
@@ -94,37 +106,44 @@ TROUPE_API TROUPE_CHECKED int troupe_runtime_create_sized(
     struct troupe_runtime **out_runtime);
 
 /**
- * Starts the workers.
+ * Starts the workers and the watchdog; of a runtime without threads, lets turns begin.
  *
  * Errors   TROUPE_ESYSTEM  a thread could not be started: none runs, start may be tried again
- *          TROUPE_EBUSY    started before
+ *          TROUPE_EBUSY    started before, also if it was stopped since
  */
 TROUPE_API TROUPE_CHECKED int troupe_runtime_start(struct troupe_runtime *runtime);
 
 /**
  * Ends all actors in order, then the threads.  Actors spawned by foreign threads (the tops of trees) are
- * told to shut down first, and end their children in their own order; then whoever is left; whoever is
- * there at half of the time left is killed.
+ * told to shut down first, and end their children in their own order; then whoever is left is told; whoever
+ * is there after half of `wait_ms` is killed.
  *
- * Threads  any but a worker's
- * Units    `wait_ms` in milliseconds, or TROUPE_FOREVER
- * Errors   TROUPE_ETIMEDOUT  some did not end: each is named in a report (UNSTOPPED).  Threads whose handler
- *                            returned are stopped; call again to wait longer
+ * Threads  any but a worker's (TROUPE_EINVAL); of a runtime without threads the one that turns it, which this does
+ *          meanwhile.  A second caller waits for the first
+ * Units    `wait_ms` in milliseconds; 0 kills at once and does not wait; TROUPE_FOREVER waits, and kills nobody
+ * Errors   TROUPE_ETIMEDOUT  some did not end, since a handler does not return: each is named in a report
+ *                            (UNSTOPPED).  The runtime goes on running, without those that ended; call again to
+ *                            wait longer
+ *          TROUPE_OK also if it never started or has been stopped
  */
 TROUPE_API TROUPE_CHECKED int troupe_runtime_stop(struct troupe_runtime *runtime, int wait_ms);
 
 /**
  * Frees everything.  The runtime must be stopped or never started (TROUPE_EBUSY: nothing was done).  Actors of a
- * runtime that never started, and messages still queued, are destroyed.  NULL does nothing.
+ * runtime that never started are killed and their messages dropped, with all their destructors run here.  NULL does
+ * nothing.
+ *
+ * Owns     messages, buffers and texts of reasons that the caller still has are given back before: their memory is
+ *          the runtime's
  */
 TROUPE_API int troupe_runtime_destroy(struct troupe_runtime *runtime);
 
-/** How many workers the runtime has; 1 without threads. */
+/** How many workers the runtime has, spare ones not counted; 1 without threads; 0 for NULL.  Any thread. */
 TROUPE_API unsigned troupe_runtime_workers(const struct troupe_runtime *runtime);
 
 /**
  * A descriptor that is readable when a runtime without threads has something to do: to be polled in the loop
- * that calls troupe_runtime_turn().  Belongs to the runtime.  TROUPE_EINVAL for one with threads.
+ * that calls troupe_runtime_turn().  Belongs to the runtime.  TROUPE_EINVAL for one with threads.  Any thread.
  */
 TROUPE_API int troupe_runtime_fd(const struct troupe_runtime *runtime);
 
@@ -132,7 +151,8 @@ TROUPE_API int troupe_runtime_fd(const struct troupe_runtime *runtime);
  * Runs a runtime without threads until it has nothing to do, or for about `budget_ms`.
  *
  * Threads  one at a time, always the same
- * Units    *out_wait_ms: how long the caller may poll before the next turn; 0: more to do now;
+ * Units    `budget_ms` in milliseconds, 0 or more; looked at every 16 slices
+ *          *out_wait_ms: how long the caller may poll before the next turn; 0: more to do now;
  *          TROUPE_FOREVER: until the descriptor is readable
  * Errors   TROUPE_EINVAL for a runtime with threads; TROUPE_EBUSY from inside a handler;
  *          TROUPE_ESTOPPED before it was started and after it was stopped
@@ -141,13 +161,13 @@ TROUPE_API TROUPE_CHECKED int troupe_runtime_turn(
     struct troupe_runtime *runtime, int budget_ms, int *out_wait_ms);
 
 /**
- * Makes the calling thread known to troupe; done by itself at a thread's first use.  Cheap to repeat.
+ * Makes the calling thread known to troupe; done by itself at a thread's first use.  Cheap to repeat.  Any thread.
  *
  * Errors   TROUPE_EFORKED
  */
 TROUPE_API TROUPE_CHECKED int troupe_attach(void);
 
-/** Undoes troupe_attach(); done by itself when a thread ends.  Not from a worker. */
+/** Undoes troupe_attach(); done by itself when a thread ends.  Does nothing on a worker. */
 TROUPE_API void troupe_detach(void);
 
 /**
@@ -158,8 +178,8 @@ TROUPE_API void troupe_detach(void);
 struct troupe_books {
     uint64_t sent;     /* given to a send, replies, ticks, signals and notices included */
     uint64_t handled;  /* a handler or continuation was entered, or the runtime took note of it */
-    uint64_t refused;  /* handed back to the sender */
-    uint64_t shed;     /* given up by a mailbox's policy */
+    uint64_t refused;  /* handed back to the sender; a wait for room begins with a refusal */
+    uint64_t shed;     /* given up by a mailbox's policy; no mailbox has one yet */
     uint64_t dead;     /* reached an actor that had ended, or an answer nobody waits for any more */
     uint64_t bounced;  /* requests to an actor that ended; the answer is a message of its own */
     uint64_t queued;   /* accepted and not yet in another column */
@@ -177,7 +197,7 @@ struct troupe_books {
     uint64_t memory;   /* bytes held from the allocator */
 };
 
-/** Reads the books.  Any thread. */
+/** Reads the books.  Any thread, workers too.  TROUPE_EINVAL, TROUPE_EFORKED. */
 TROUPE_API TROUPE_CHECKED int troupe_runtime_books(
     struct troupe_runtime *runtime, struct troupe_books *out_books);
 

@@ -7,7 +7,8 @@
  */
 #include <stdlib.h>
 
-int rand_r(unsigned *seed)
+/* Visible: Criterion is a shared library, and the rest of us is built to be hidden. */
+__attribute__((visibility("default"))) int rand_r(unsigned *seed)
 {
     static unsigned count;
 
