@@ -72,9 +72,11 @@ static int root_init(struct troupe_actor *self, void *state, const void *arg)
     return TROUPE_OK;
 }
 
+/* Of a tree that ended before it was told to.  Shutdown is how one ends that gave up: whoever started this program must
+ * learn of it. */
 static int status_of(const struct troupe_reason *reason)
 {
-    if (troupe_reason_is_clean(reason)) {
+    if (reason->kind == TROUPE_EXIT_NORMAL) {
         return TROUPE_OK;
     }
     return reason->kind == TROUPE_EXIT_ERROR ? reason->code : TROUPE_EDIED;

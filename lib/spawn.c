@@ -11,29 +11,7 @@
 #include "link.h"
 #include "registry.h"
 
-#include <string.h>
-
 #include <troupe/mailbox.h>
-
-/* Copies the caller's options, of which it may know fewer or more fields than we: more must be zero. */
-static int read_options(
-    const void *options, size_t options_size, struct troupe_spawn_options *out_options)
-{
-    const unsigned char *bytes = options;
-
-    if (options == NULL || options_size == 0) {
-        return TROUPE_EINVAL;
-    }
-    for (size_t i = sizeof *out_options; i < options_size; i++) {
-        if (bytes[i] != 0) {
-            return TROUPE_EINVAL;
-        }
-    }
-    memset(out_options, 0, sizeof *out_options);
-    memcpy(out_options, options,
-        options_size < sizeof *out_options ? options_size : sizeof *out_options);
-    return TROUPE_OK;
-}
 
 static bool is_behaviour(const struct troupe_behaviour *behaviour)
 {
@@ -110,7 +88,7 @@ int troupe_spawn_sized(struct troupe_actor *self, const struct troupe_spawn_opti
     if (!trp_actor_is_mine(self) || out_pid == NULL) {
         return TROUPE_EINVAL;
     }
-    TROUPE_TRY(read_options(options, options_size, &own));
+    TROUPE_TRY(trp_options_read(&own, sizeof own, options, options_size));
     if (!are_options(&own)) {
         return TROUPE_EINVAL;
     }
@@ -127,12 +105,13 @@ int troupe_runtime_spawn_sized(struct troupe_runtime *runtime,
     if (runtime == NULL || out_pid == NULL) {
         return TROUPE_EINVAL;
     }
-    TROUPE_TRY(read_options(options, options_size, &own));
+    TROUPE_TRY(trp_options_read(&own, sizeof own, options, options_size));
     if (!are_options(&own) || own.link || own.monitor != NULL) {
         return TROUPE_EINVAL;
     }
     TROUPE_TRY(trp_context_enter(runtime, &visit));
-    error = spawn(visit.context, NULL, &own, out_pid);
+    error = trp_runtime_is_stopping(runtime) ? TROUPE_ESTOPPED
+                                             : spawn(visit.context, NULL, &own, out_pid);
     trp_context_leave(&visit);
     return error;
 }

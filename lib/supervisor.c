@@ -942,12 +942,28 @@ static int ask_start(
     return TROUPE_OK;
 }
 
+/* The attempt that later ones of a group waited for is not made: `from` and those after it start without. */
+static void resume_group(struct supervisor *sup, struct trp_child *from)
+{
+    if (sup->sweep == SWEEP_NONE && sup->plan->strategy != TROUPE_ONE_FOR_ONE) {
+        sup->sweep = SWEEP_UP;
+        sup->from = from;
+        sup->cursor = from;
+    }
+}
+
 static int ask_terminate(struct supervisor *sup, struct troupe_message *msg, struct trp_child *child)
 {
     if (!is_alive(child)) {
+        struct trp_child *next = next_child(sup, child);
+        bool was_due = child->state == TROUPE_CHILD_RESTARTING;
+
         answer(sup, msg, TROUPE_OK, NULL);
         child->wanted = false;
         rest(sup, child);
+        if (was_due) {
+            resume_group(sup, next);
+        }
         return TROUPE_OK;
     }
     TROUPE_TRY(keep_request(sup, child, msg, TROUPE_CHILD_TERMINATE));

@@ -169,8 +169,9 @@ int trp_actor_spawn(
     actor->trap_exit = behaviour->trap_exit;
     actor->receive = behaviour->receive;
     actor->state = state != NULL ? state : actor->inline_state;
-    actor->worker = NULL;
+    actor->context = NULL;
     actor->current = NULL;
+    actor->told = false;
     actor->serial = next_serial(context);
     /* relaxed, all: published by the pid below. */
     atomic_store_explicit(&actor->incarnation, 0, memory_order_relaxed);
@@ -203,7 +204,7 @@ void trp_actor_signal(
 
 void trp_actor_set_reason(struct troupe_actor *self, const struct troupe_reason *reason)
 {
-    struct trp_worker *worker = self->worker;
+    struct trp_worker *worker = self->context->worker;
 
     if (worker->has_reason) {
         troupe_buffer_release(reason->text);
@@ -248,7 +249,7 @@ static struct troupe_buffer *copy_text(struct troupe_runtime *runtime, const cha
 
 static void record(struct troupe_actor *self, enum troupe_exit kind, int code, const char *text)
 {
-    struct trp_worker *worker = self->worker;
+    struct trp_worker *worker = self->context->worker;
 
     if (worker->has_reason) {
         troupe_buffer_release(worker->reason.text);
@@ -275,14 +276,14 @@ void troupe_exit(struct troupe_actor *self, enum troupe_exit kind)
     trp_assert(trp_actor_is_mine(self));
     trp_assert(kind >= TROUPE_EXIT_NORMAL && kind < TROUPE_EXIT_ERROR);
     record(self, kind, 0, NULL);
-    _longjmp(*self->worker->unwind, 1);
+    _longjmp(*self->context->worker->unwind, 1);
 }
 
 void troupe_abandon(struct troupe_actor *self, int code, const char *text)
 {
     trp_assert(trp_actor_is_mine(self));
     (void)troupe_fail(self, code, text);
-    _longjmp(*self->worker->unwind, 1);
+    _longjmp(*self->context->worker->unwind, 1);
 }
 
 int troupe_defer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)

@@ -41,7 +41,7 @@
 
 #include <troupe/actor.h>
 
-struct trp_worker;
+struct trp_context;
 
 /** Bytes of state that live in the cell. */
 #define TRP_STATE_INLINE 64
@@ -124,14 +124,14 @@ struct troupe_actor {
     alignas(TRP_CACHE_LINE) struct trp_node *head;
     troupe_receive_fn receive;
     void *state;
-    struct trp_worker *worker;       /* whose slice this is; NULL between slices */
+    struct trp_context *context;     /* the worker's whose slice this is; NULL between slices */
     struct troupe_message *current;  /* what is being handled */
     _Atomic uint32_t signals;        /* any thread: enum trp_signal */
     _Atomic uint8_t phase;           /* enum trp_phase */
     bool taken;                      /* `current` was taken by its handler */
-    uint16_t spare;
+    bool told;                       /* to end, by troupe_runtime_stop(), whose thread alone looks at it */
+    uint8_t spare;
     uint64_t serial;                 /* number of the spawn: stable across runs, unlike addresses */
-    uint64_t received;               /* messages handled, for views */
 
     /* Line 3, the user's. */
     alignas(TRP_CACHE_LINE) unsigned char inline_state[TRP_STATE_INLINE];

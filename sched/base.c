@@ -3,6 +3,7 @@
 #include "base.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 const char *troupe_strerror(int error)
@@ -28,6 +29,23 @@ const char *troupe_version(void)
     return TEXT(TROUPE_VERSION_MAJOR) "." TEXT(TROUPE_VERSION_MINOR) "." TEXT(TROUPE_VERSION_PATCH);
 }
 
+int trp_options_read(void *out_own, size_t known, const void *given, size_t size)
+{
+    const unsigned char *bytes = given;
+
+    if (given == NULL || size == 0) {
+        return TROUPE_EINVAL;
+    }
+    for (size_t i = known; i < size; i++) {
+        if (bytes[i] != 0) {
+            return TROUPE_EINVAL;
+        }
+    }
+    memset(out_own, 0, known);
+    memcpy(out_own, given, size < known ? size : known);
+    return TROUPE_OK;
+}
+
 void trp_assert_failed(const char *file, int line, const char *condition)
 {
     char text[512];
@@ -35,7 +53,7 @@ void trp_assert_failed(const char *file, int line, const char *condition)
 
     if (size > 0) {
         /* Whether it can be written or not, this is the end. */
-        ssize_t ignored = write(STDERR_FILENO, text, (size_t)size < sizeof text ? (size_t)size : sizeof text);
+        ssize_t ignored = write(STDERR_FILENO, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
 
         (void)ignored;
     }

@@ -30,6 +30,12 @@
 /** Writes what failed to standard error with one write(2) and aborts. */
 TROUPE_NORETURN void trp_assert_failed(const char *file, int line, const char *condition);
 
+/**
+ * Copies an option struct of a caller who may know fewer fields than we, which are zero then, or more, which must be.
+ * `known` is the size of ours.
+ */
+TROUPE_CHECKED int trp_options_read(void *out_own, size_t known, const void *given, size_t size);
+
 /** Kept out of its callers: they are called often, this is not. */
 #define TRP_NOINLINE __attribute__((noinline))
 

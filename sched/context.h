@@ -47,6 +47,7 @@ struct trp_zombies {
 struct trp_context {
     struct troupe_runtime *runtime; /* set once */
     struct trp_worker *worker;      /* set once; NULL for a shard of foreign threads */
+    struct troupe_actor *current;   /* whose slice runs here */
     struct trp_pool pool;
     struct trp_cells cells;
     struct trp_zombies zombies;

@@ -18,7 +18,6 @@
 #include "message.h"
 #include "port.h"
 #include "timer.h"
-#include "worker.h"
 
 #include <troupe/actor.h>
 #include <troupe/runtime.h>
@@ -37,13 +36,13 @@ static inline troupe_pid trp_actor_pid(const struct troupe_actor *actor)
 /** The context in which a callback of `self` runs. */
 static inline struct trp_context *trp_context_of(const struct troupe_actor *self)
 {
-    return &self->worker->context;
+    return self->context;
 }
 
 /** Whether `self` may be used by the caller: not NULL, and its callback is what this thread runs. */
 static inline bool trp_actor_is_mine(const struct troupe_actor *self)
 {
-    return self != NULL && self->worker != NULL && self->worker->current == self;
+    return self != NULL && self->context != NULL && self->context->current == self;
 }
 
 /**
@@ -111,6 +110,9 @@ struct trp_memory *trp_runtime_memory(struct troupe_runtime *runtime);
 
 /** The limits in force (no zeros). */
 const struct troupe_limits *trp_runtime_limits(const struct troupe_runtime *runtime);
+
+/** Whether it stops, or has stopped: nobody is spawned from outside any more.  Inside a visit. */
+bool trp_runtime_is_stopping(const struct troupe_runtime *runtime);
 
 /** lib's own data of a runtime, one slot a module. */
 enum trp_module {

@@ -6,8 +6,9 @@
  * itself is passed through an event: what to do is found in queues that order their own contents.
  *
  * ck_ec in multiple-producer mode sleeps 2 ms, 16 ms, 128 ms, ... before it sleeps for good, to survive a
- * producer that dies between its two steps.  Ours do not die: the first such sleep is 4 s, so that an idle
- * worker wakes once for nothing, not five times.
+ * producer that dies between its two steps.  Ours do not die: the first such sleep is as long as it can be,
+ * 1 s, so that an idle worker wakes once for nothing, not several times.  It takes no notice of the caller's
+ * deadline in these sleeps; not_beyond() does.
  */
 #include "port.h"
 
@@ -87,6 +88,18 @@ uint32_t trp_event_value(const struct trp_event *event)
     return ck_ec32_value(ec_of(event));
 }
 
+/* No sleep goes beyond the caller's deadline.  Returns 0: wait. */
+static int not_beyond(const struct ck_ec_wait_state *state, struct timespec *deadline)
+{
+    const struct timespec *until = state->data;
+
+    if (until->tv_sec < deadline->tv_sec ||
+        (until->tv_sec == deadline->tv_sec && until->tv_nsec < deadline->tv_nsec)) {
+        *deadline = *until;
+    }
+    return 0;
+}
+
 void trp_event_wait(struct trp_event *event, uint32_t value, uint64_t until_ns)
 {
     struct timespec until = {
@@ -95,8 +108,11 @@ void trp_event_wait(struct trp_event *event, uint32_t value, uint64_t until_ns)
     };
 
     /* Returns -1 at the deadline: the caller looks at the clock itself. */
-    (void)ck_ec32_wait(
-        ec_of(event), &mode, value, until_ns == TRP_EVENT_FOREVER ? NULL : &until);
+    if (until_ns == TRP_EVENT_FOREVER) {
+        (void)ck_ec32_wait(ec_of(event), &mode, value, NULL);
+    } else {
+        (void)ck_ec32_wait_pred(ec_of(event), &mode, value, not_beyond, &until, &until);
+    }
 }
 
 void trp_event_wake(struct trp_event *event)

@@ -258,7 +258,7 @@ static enum trp_exit_outcome rest(struct troupe_actor *actor)
 {
     uint8_t expected = TRP_PHASE_EXITING;
 
-    actor->worker = NULL;
+    actor->context = NULL;
     /* acq_rel: hands the token to whoever restarts or releases, or takes the wish of one who came first.
      * PAIR actor.phase: the swaps in trp_actor_restart() and trp_actor_release(). */
     if (atomic_compare_exchange_strong_explicit(&actor->phase, &expected, TRP_PHASE_RESTARTING,

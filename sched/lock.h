@@ -38,12 +38,8 @@ static inline bool trp_lock_try(struct trp_lock *lock)
 
 #ifdef TRP_SIMULATION
 
-static inline void trp_lock_take(struct trp_lock *lock)
-{
-    do {
-        trp_switch();
-    } while (!trp_lock_try(lock));
-}
+/** In port_sim.c. */
+void trp_lock_take(struct trp_lock *lock);
 
 #else
 

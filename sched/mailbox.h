@@ -33,6 +33,7 @@
 #define TRP_MAILBOX_H
 
 #include "message.h"
+#include "seam.h"
 
 #define TRP_MAILBOX_PARKED ((uintptr_t)1)
 
@@ -66,6 +67,7 @@ static inline TROUPE_CHECKED bool trp_mailbox_push(
      * acquire: we see the `next` = NULL of the node we append to, and, if PARKED was set, all the reader did.
      * PAIR mailbox.tail: this exchange, unpark() and the compare-and-swap in park(). */
     old = atomic_exchange_explicit(&mailbox->tail, (uintptr_t)last, memory_order_acq_rel);
+    trp_switch();
     /* release: publishes the messages.  PAIR mailbox.next: acquire in trp_mailbox_pop(). */
     atomic_store_explicit(
         &((struct trp_node *)(old & ~TRP_MAILBOX_PARKED))->next, first, memory_order_release);

@@ -9,10 +9,10 @@
  *              search            found
  *    RUNNING ---------> SEARCHING ----> RUNNING
  *       |                  |   ^
- *       | enter            |   | leave, after somebody's wake; or after one's own second look found work
+ *       | enter            |   | leave, after somebody's wake
  *       +------> PARKED <--+   |
  *                  |  +--------+
- *                  +-----------------> RUNNING   leave, after a time-out
+ *                  +-----------------> RUNNING   leave, after a time-out, or if one's own second look found work
  */
 #ifndef TRP_PARK_H
 #define TRP_PARK_H

@@ -19,7 +19,7 @@ struct trp_poller {
     struct trp_memory *memory;
     struct trp_list fed;    /* one struct trp_poller_fed for each io */
     struct trp_event event; /* woken, or fed */
-    uint32_t seen;          /* its value when a wait ended last: a wake before the next wait ends that one */
+    uint32_t seen;          /* its value when a wait ended last; another value ends the next wait at once */
 };
 
 int trp_poller_create(struct trp_memory *memory, struct trp_poller **out_poller)

@@ -2,10 +2,11 @@
 /*
  * port_sim.c - the twin of port.c and event.c: a virtual clock, one seed, and virtual threads of which one runs.
  *
- * A virtual thread is a ucontext with a stack of its own; number 0 is the thread that began the simulation.  It hands
- * over when it sleeps on an event, when it ends, when it yields, and at one in SWITCH_ODDS of the switch points that it
- * passes; who runs next is one of those that are ready, as the seed says.  When none is ready the clock goes to the next
- * deadline.  Nothing depends on addresses, on the real clock, or on the order of real threads.
+ * A virtual thread is a ucontext with a stack of its own; number 0 is the thread that began the simulation, number 1
+ * ends grace periods, the others are the runtime's.  A thread hands over when it sleeps on an event, when it ends, when
+ * it yields, and at one in SWITCH_ODDS of the switch points that it passes; who runs next is one of those that are
+ * ready, as the seed says.  When none is ready the clock goes to the next deadline.  Nothing depends on addresses, on
+ * the real clock, or on the order of real threads.
  *
  * Stepping workers from a loop, a whole step at a time, was tried first: then nobody ever gets between a worker's
  * search and its registration as parked, and a missing second look is never found.
@@ -13,10 +14,12 @@
 #include "sim.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 
+#include "lock.h"
 #include "poison.h"
 #include "port.h"
 #include "reclaim_sim.h"
@@ -44,16 +47,16 @@
 struct thread {
     ucontext_t context;
     struct trp_event ended;
-    const struct trp_event *event; /* it sleeps until this is not `value` any more; NULL: it is ready */
+    const struct trp_event *event; /* it sleeps until this is not `value`; NULL: it is ready */
     uint32_t value;
-    uint64_t until_ns;             /* or until then */
+    uint64_t until_ns; /* or until then */
     void (*run)(void *arg);
     void *arg;
     bool alive;
-    char *stack;                   /* kept for the next thread with this number; NULL for number 0 */
-    char locals[LOCALS_SIZE];      /* its thread-local variables while it does not run */
-    void *fake_stack;              /* the address sanitizer's, while it does not run */
-    const void *bottom;            /* of its stack, as the address sanitizer says */
+    char *stack;              /* kept for the next thread with this number; NULL for number 0 */
+    char locals[LOCALS_SIZE]; /* its thread-local variables while it does not run */
+    void *fake_stack;         /* the address sanitizer's, while it does not run */
+    const void *bottom;       /* of its stack, as the address sanitizer says */
     size_t size;
 };
 
@@ -102,23 +105,49 @@ static struct thread threads[THREADS_MAX];
 
 /* ---- the trace ---- */
 
+/* No default: the compiler tells of one that was forgotten. */
+static const char *choice_name(enum trp_choice choice)
+{
+    switch (choice) {
+    case TRP_CHOOSE_THREAD:
+        return "thread";
+    case TRP_CHOOSE_VICTIM:
+        return "victim";
+    case TRP_CHOOSE_STEAL:
+        return "steal";
+    case TRP_CHOOSE_WAKE:
+        return "wake";
+    case TRP_CHOOSE_LIFO:
+        return "lifo";
+    case TRP_CHOOSE_SLICE:
+        return "slice";
+    case TRP_CHOOSE_SHARD:
+        return "shard";
+    case TRP_CHOOSE_COUNT:
+        break;
+    }
+    return "?";
+}
+
+static const char *fault_name(enum trp_fault_point point)
+{
+    switch (point) {
+    case TRP_FAULT_ALLOC:
+        return "no memory";
+    case TRP_FAULT_FULL:
+        return "a full mailbox";
+    case TRP_FAULT_LOST_WAKE:
+        return "a lost wake-up";
+    case TRP_FAULT_SYSTEM:
+        return "a system call";
+    case TRP_FAULT_COUNT:
+        break;
+    }
+    return "?";
+}
+
 static void print_step(FILE *to, const struct step *step)
 {
-    static const char *const choices[TRP_CHOOSE_COUNT] = {
-        [TRP_CHOOSE_THREAD] = "thread",
-        [TRP_CHOOSE_VICTIM] = "victim",
-        [TRP_CHOOSE_WAKE] = "wake",
-        [TRP_CHOOSE_LIFO] = "lifo",
-        [TRP_CHOOSE_SLICE] = "slice",
-        [TRP_CHOOSE_SHARD] = "shard",
-    };
-    static const char *const faults[TRP_FAULT_COUNT] = {
-        [TRP_FAULT_ALLOC] = "alloc",
-        [TRP_FAULT_FULL] = "full",
-        [TRP_FAULT_LOST_WAKE] = "lost wake",
-        [TRP_FAULT_SYSTEM] = "system",
-    };
-
     fprintf(to, "step %" PRIu64 " at %" PRIu64 ".%06" PRIu64 " ms, thread %u: ", step->number,
         step->now_ns / 1000000U, step->now_ns % 1000000U, step->thread);
     switch (step->what) {
@@ -129,11 +158,27 @@ static void print_step(FILE *to, const struct step *step)
         fprintf(to, "message of kind %" PRIu64 " from %#" PRIx64 "\n", step->a, step->b);
         break;
     case WHAT_CHOICE:
-        fprintf(to, "chose %s %" PRIu64 "\n", choices[step->a], step->b);
+        fprintf(to, "chose %s %" PRIu64 "\n", choice_name((enum trp_choice)step->a), step->b);
         break;
     case WHAT_FAULT:
-        fprintf(to, "fault: %s\n", faults[step->a]);
+        fprintf(to, "fault: %s\n", fault_name((enum trp_fault_point)step->a));
         break;
+    }
+}
+
+static void print_thread(FILE *to, unsigned number)
+{
+    const struct thread *thread = &threads[number];
+
+    if (!thread->alive) {
+        fprintf(to, "thread %u has ended\n", number);
+    } else if (thread->event == NULL) {
+        fprintf(to, "thread %u runs, or could\n", number);
+    } else if (thread->until_ns == TRP_EVENT_FOREVER) {
+        fprintf(to, "thread %u sleeps until it is woken\n", number);
+    } else {
+        fprintf(to, "thread %u sleeps until %" PRIu64 " ms at most\n", number,
+            thread->until_ns / 1000000U);
     }
 }
 
@@ -145,6 +190,9 @@ void trp_sim_print(FILE *to)
         sim.steps);
     for (uint64_t i = first; i < sim.noted; i++) {
         print_step(to, &sim.history[i % HISTORY]);
+    }
+    for (unsigned i = 0; i < sim.count; i++) {
+        print_thread(to, i);
     }
     fflush(to);
 }
@@ -170,10 +218,17 @@ static void note(enum what what, uint64_t a, uint64_t b)
     }
 }
 
+/* However a run fails that way, a trp_assert() of the library's among them: the seed and the last steps are told. */
+static void on_abort(int number)
+{
+    signal(number, SIG_DFL);
+    trp_sim_print(stderr);
+    raise(number);
+}
+
 static TROUPE_NORETURN void give_up(const char *why)
 {
     fprintf(stderr, "simulation: %s\n", why);
-    trp_sim_print(stderr);
     abort();
 }
 
@@ -194,6 +249,9 @@ uint32_t trp_choose(enum trp_choice choice, uint32_t count, uint32_t usual)
         chosen = (uint32_t)((random >> 8) % count);
     }
     note(WHAT_CHOICE, choice, chosen);
+    if (choice != TRP_CHOOSE_THREAD) {
+        trp_switch();
+    }
     return chosen;
 }
 
@@ -212,6 +270,7 @@ bool trp_fault(enum trp_fault_point point)
 void trp_trace(enum trp_trace_point point, uint64_t a, uint64_t b)
 {
     note((enum what)point, a, b);
+    trp_switch();
 }
 
 /* ---- whose turn it is ---- */
@@ -395,6 +454,14 @@ void trp_switch(void)
     }
 }
 
+void trp_lock_take(struct trp_lock *lock)
+{
+    trp_switch();
+    while (!trp_lock_try(lock)) {
+        trp_port_yield();
+    }
+}
+
 static void thread_main(void)
 {
     struct thread *self = &threads[sim.current];
@@ -467,6 +534,7 @@ void trp_sim_begin(const struct trp_sim_options *options)
     }
     reclaimer = start_thread(trp_reclaim_sim_main, NULL);
     trp_assert(reclaimer == 1);
+    signal(SIGABRT, on_abort);
 }
 
 void trp_sim_attach(struct troupe_runtime *runtime)

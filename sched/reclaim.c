@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * reclaim.c - liburcu's QSBR.  Built without the thread sanitizer, which cannot follow a grace period: every
- * quiescent state releases, and every `done` acquires, one address.
+ * quiescent state and every `done` that ends releases, and every `done` that begins acquires, one address.
  *
  * liburcu's calls are used as functions, not inlined: one call a slice.
  */
@@ -109,6 +109,8 @@ static void done(struct rcu_head *head)
 
     TRP_TSAN_ACQUIRE(&grace);
     reclaim->done(reclaim);
+    /* To whoever waits in trp_reclaim_barrier(). */
+    TRP_TSAN_RELEASE(&grace);
 }
 
 void trp_reclaim_later(struct trp_reclaim *reclaim, void (*fn)(struct trp_reclaim *reclaim))

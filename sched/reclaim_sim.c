@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reclaim_sim.c - the twin of reclaim.c: readers are virtual threads, each a bit, and what is retired waits for the bits
- * that were online then.  A virtual thread of its own hands it back, some time after the last of them has passed.
+ * reclaim_sim.c - the twin of reclaim.c: readers are virtual threads, each a bit, and what is retired waits for the
+ * bits that were online then.  A virtual thread of its own hands it back, some time after the last of them has passed.
  *
  * The one thread there is is registered with liburcu as well, because lib/registry.c's table is resized by a thread of
  * liburcu's: it is online while any virtual thread is, and quiescent when the only one that is says so.
@@ -160,11 +160,10 @@ void trp_reclaim_barrier(void)
         uint32_t value = trp_event_value(&finished);
 
         if (unfinished == 0) {
-            break;
+            return;
         }
         trp_event_wait(&finished, value, TRP_EVENT_FOREVER);
     }
-    rcu_barrier();
 }
 
 bool trp_reclaim_is_home(void)

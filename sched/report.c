@@ -23,6 +23,33 @@ void trp_reporter_fini(struct trp_reporter *reporter)
     trp_lock_fini(&reporter->lock);
 }
 
+/* The callbacks that this thread is in, the last one first: one may do what is reported in turn. */
+struct call {
+    const struct trp_reporter *reporter;
+    const struct call *outer;
+};
+
+static TRP_THREAD_LOCAL const struct call *innermost;
+
+static bool is_in_callback(const struct trp_reporter *reporter)
+{
+    const struct call *call = innermost;
+
+    while (call != NULL && call->reporter != reporter) {
+        call = call->outer;
+    }
+    return call != NULL;
+}
+
+static void call_back(struct trp_reporter *reporter, const struct troupe_report *report)
+{
+    struct call call = {reporter, innermost};
+
+    innermost = &call;
+    reporter->report(reporter->context, report);
+    innermost = call.outer;
+}
+
 /* Under lock.  Whether one more may be made now. */
 static bool may_report(struct trp_reporter *reporter)
 {
@@ -51,6 +78,11 @@ void trp_report(struct troupe_runtime *runtime, enum troupe_report_kind kind, tr
     if (reporter->report == NULL) {
         return;
     }
+    if (is_in_callback(reporter)) {
+        /* We hold the lock already. */
+        reporter->dropped++;
+        return;
+    }
     trp_lock_take(&reporter->lock);
     if (may_report(reporter)) {
         va_start(args, format);
@@ -59,7 +91,7 @@ void trp_report(struct troupe_runtime *runtime, enum troupe_report_kind kind, tr
         report.text = text;
         report.dropped = reporter->dropped;
         reporter->dropped = 0;
-        reporter->report(reporter->context, &report);
+        call_back(reporter, &report);
     }
     trp_lock_give(&reporter->lock);
 }

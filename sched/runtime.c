@@ -174,13 +174,9 @@ int troupe_runtime_create_sized(const struct troupe_runtime_options *given, size
     struct trp_memory memory;
     int error;
 
-    if (out_runtime == NULL || (given != NULL && options_size == 0)) {
-        return TROUPE_EINVAL;
-    }
-    if (given != NULL) {
-        memcpy(&options, given, options_size < sizeof options ? options_size : sizeof options);
-    }
-    if (!are_options_right(&options)) {
+    if (out_runtime == NULL ||
+        (given != NULL && trp_options_read(&options, sizeof options, given, options_size) < 0) ||
+        !are_options_right(&options)) {
         return TROUPE_EINVAL;
     }
     error = trp_reclaim_attach();
@@ -261,6 +257,18 @@ static void stop_threads(struct troupe_runtime *runtime)
     atomic_store_explicit(&runtime->stop, false, memory_order_seq_cst);
 }
 
+/* Without a thread it counts as gone, and may be tried again. */
+static bool launch_spare(struct troupe_runtime *runtime, unsigned index)
+{
+    bool started = start_worker(runtime, index) == TROUPE_OK;
+
+    if (!started) {
+        /* relaxed: no thread of its own has seen it. */
+        atomic_store_explicit(&runtime->workers[index]->gone, true, memory_order_relaxed);
+    }
+    return started;
+}
+
 bool trp_runtime_start_spare(struct troupe_runtime *runtime)
 {
     unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
@@ -268,16 +276,18 @@ bool trp_runtime_start_spare(struct troupe_runtime *runtime)
     for (unsigned i = runtime->worker_count; i < count; i++) {
         struct trp_worker *spare = runtime->workers[i];
 
-        /* acquire, release below: for form.  Only the watchdog's thread writes it, and that is who we are; the spare's
-         * thread begins after the store. */
-        if (atomic_load_explicit(&spare->retire, memory_order_acquire)) {
+        /* acquire: what it did.  One that was retired may still have a slice, or timers, to go: we do not wait for it.
+         * PAIR worker.gone: leave_for_good(). */
+        if (atomic_load_explicit(&spare->gone, memory_order_acquire)) {
             trp_port_thread_join(&spare->thread);
-            atomic_store_explicit(&spare->retire, false, memory_order_release);
-            return start_worker(runtime, i) == TROUPE_OK;
+            /* relaxed, both: its next thread begins after this. */
+            atomic_store_explicit(&spare->gone, false, memory_order_relaxed);
+            atomic_store_explicit(&spare->retire, false, memory_order_relaxed);
+            return launch_spare(runtime, i);
         }
     }
     return count < runtime->worker_max && make_worker(runtime, count) == TROUPE_OK &&
-        start_worker(runtime, count) == TROUPE_OK;
+        launch_spare(runtime, count);
 }
 
 static int start_locked(struct troupe_runtime *runtime)
@@ -298,6 +308,10 @@ static int start_locked(struct troupe_runtime *runtime)
             &runtime->watchdog.thread, "troupe-watchdog", trp_watchdog_main, runtime) < 0) {
         stop_threads(runtime);
         return TROUPE_ESYSTEM;
+    }
+    if (!runtime->threads) {
+        /* Whoever polls before the first turn finds the descriptor readable: actors may wait already. */
+        trp_poller_wake(runtime->poller);
     }
     runtime->state = TRP_RUNTIME_STARTED;
     return TROUPE_OK;
@@ -482,6 +496,17 @@ static unsigned tell(struct troupe_runtime *runtime, bool roots_only,
     return count;
 }
 
+/* Tells an actor to end, once.  The cell stays this one's as long as tell() is online. */
+static void shut_down(struct troupe_runtime *runtime, troupe_pid pid)
+{
+    struct troupe_actor *actor = trp_actor_find(runtime, pid);
+
+    if (actor != NULL && !actor->told) {
+        actor->told = true;
+        trp_hooks.shutdown(runtime, pid);
+    }
+}
+
 static void kill_actor(struct troupe_runtime *runtime, troupe_pid pid)
 {
     struct trp_visit visit;
@@ -536,8 +561,10 @@ static void wait_a_little(struct troupe_runtime *runtime, uint32_t value, uint64
     }
 }
 
-/* Waits until all have ended (true), or until `until_ns`, or, with `roots`, until no root is left. */
-static bool await_end(struct troupe_runtime *runtime, uint64_t until_ns, bool roots)
+/* Tells all, or only the roots, what `fn` does, again and again: those that run may spawn others.  Until all have ended
+ * (true), or until `until_ns`, or, with `roots_only`, until no root is left. */
+static bool await_end(struct troupe_runtime *runtime, uint64_t until_ns, bool roots_only,
+    void (*fn)(struct troupe_runtime *runtime, troupe_pid pid))
 {
     for (;;) {
         uint32_t value = trp_event_value(&runtime->stopped);
@@ -545,7 +572,7 @@ static bool await_end(struct troupe_runtime *runtime, uint64_t until_ns, bool ro
         if (are_all_gone(runtime)) {
             return true;
         }
-        if (trp_port_now_ns() >= until_ns || (roots && tell(runtime, true, NULL) == 0)) {
+        if ((tell(runtime, roots_only, fn) == 0 && roots_only) || trp_port_now_ns() >= until_ns) {
             return false;
         }
         wait_a_little(runtime, value, until_ns);
@@ -562,16 +589,35 @@ static bool end_actors(struct troupe_runtime *runtime, int wait_ms)
         half_ns = begin_ns + (uint64_t)wait_ms * 500000U;
         end_ns = begin_ns + (uint64_t)wait_ms * 1000000U;
     }
-    tell(runtime, true, trp_hooks.shutdown);
-    if (await_end(runtime, half_ns, true)) {
-        return true;
+    return await_end(runtime, half_ns, true, shut_down) ||
+        await_end(runtime, half_ns, false, shut_down) ||
+        await_end(runtime, end_ns, false, kill_actor);
+}
+
+/* Waits until every foreign thread that is inside has left: who comes later sees `stopping`, and spawns nobody. */
+static void let_visitors_out(struct troupe_runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        trp_lock_take(&runtime->shards[i].lock);
+        trp_lock_give(&runtime->shards[i].lock);
     }
-    tell(runtime, false, trp_hooks.shutdown);
-    if (await_end(runtime, half_ns, false)) {
-        return true;
+}
+
+/* Nobody runs any more: what raced into actors that had ended is counted, so that the books are exact. */
+static void bring_home(struct troupe_runtime *runtime)
+{
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    bool was_offline;
+
+    for (unsigned i = 0; i < count; i++) {
+        trp_exit_flush(&runtime->workers[i]->context, true);
     }
-    tell(runtime, false, kill_actor);
-    return await_end(runtime, end_ns, false);
+    trp_reclaim_barrier();
+    was_offline = trp_reclaim_enter();
+    for (unsigned i = 0; i < count; i++) {
+        trp_worker_take_returned(runtime->workers[i]);
+    }
+    trp_reclaim_leave(was_offline);
 }
 
 static int stop_locked(struct troupe_runtime *runtime, int wait_ms)
@@ -581,6 +627,7 @@ static int stop_locked(struct troupe_runtime *runtime, int wait_ms)
     }
     /* seq_cst: before we count; whoever buries an actor counts it, then looks.  PAIR runtime.stopping. */
     atomic_store_explicit(&runtime->stopping, true, memory_order_seq_cst);
+    let_visitors_out(runtime);
     if (!end_actors(runtime, wait_ms)) {
         atomic_store_explicit(&runtime->stopping, false, memory_order_relaxed);
         tell(runtime, false, report_unstopped);
@@ -589,6 +636,7 @@ static int stop_locked(struct troupe_runtime *runtime, int wait_ms)
     if (runtime->threads) {
         stop_threads(runtime);
     }
+    bring_home(runtime);
     runtime->state = TRP_RUNTIME_STOPPED;
     return TROUPE_OK;
 }
@@ -648,10 +696,13 @@ static void collect(struct troupe_runtime *runtime)
 
 static void destroy_parts(struct troupe_runtime *runtime)
 {
+    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
     bool was_offline = trp_reclaim_enter();
 
-    for (unsigned i = 0; i < runtime->worker_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         trp_park_join(&runtime->park);
+        /* Spares too: one that would not park keeps the others searching for what it might have. */
+        atomic_store_explicit(&runtime->workers[i]->retire, false, memory_order_relaxed);
     }
     tell(runtime, false, kill_actor);
     step_all(runtime);
@@ -697,6 +748,12 @@ unsigned troupe_runtime_workers(const struct troupe_runtime *runtime)
 struct trp_memory *trp_runtime_memory(struct troupe_runtime *runtime)
 {
     return &runtime->memory;
+}
+
+bool trp_runtime_is_stopping(const struct troupe_runtime *runtime)
+{
+    /* relaxed: the lock of the visitor's shard, which let_visitors_out() takes after the store, orders the two. */
+    return atomic_load_explicit(&runtime->stopping, memory_order_relaxed);
 }
 
 const struct troupe_limits *trp_runtime_limits(const struct troupe_runtime *runtime)

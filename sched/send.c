@@ -26,6 +26,7 @@ static void place(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, struct troupe_message *last)
 {
     if (trp_mailbox_push(&actor->mailbox, &first->node, &last->node)) {
+        trp_switch();
         trp_worker_schedule(context, actor);
     }
 }
@@ -454,7 +455,7 @@ int troupe_send_batch(
 /* Who sends from here: the actor whose callback this is, if it is one of this runtime. */
 static struct troupe_actor *sender_here(struct trp_context *context)
 {
-    return context->worker != NULL ? context->worker->current : NULL;
+    return context->current;
 }
 
 int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg)

@@ -4,12 +4,13 @@
  *
  * The library is built a second time with TRP_SIMULATION, port_sim.c, reclaim_sim.c and poller_sim.c.  A runtime is
  * created, started, used and destroyed as ever, but its threads are virtual: one runs at a time, and the seed
- * decides which, at every switch point (seam.h, lock.h).  The thread that began the simulation is one of them: a
- * thread foreign to the runtime, and interrupted as the others are.  Time moves by a step's worth at every switch point,
- * and to the next deadline when all sleep.
+ * decides which, at every switch point.  The thread that began the simulation is one of them: foreign to the runtime,
+ * and interrupted as the others are.  Time moves a little at every switch point, and to the next deadline when all
+ * sleep.
  *
- * One simulation at a time in a process.  Switch points lie at locks, sleeps, and between slices: what two threads
- * may do to each other between two atomic operations is for test/model and test/interleave.
+ * Switch points are every lock, every sleep, every question asked of the seed, every slice and message, and each
+ * trp_switch() (seam.h).  Between two of them a thread is alone, and memory is sequentially consistent: what two
+ * threads may do to each other there is for test/model and test/interleave.  One simulation at a time in a process.
  */
 #ifndef TRP_SIM_H
 #define TRP_SIM_H
@@ -27,7 +28,8 @@ struct trp_sim_options {
     FILE *trace;                          /* every step is printed there; NULL: nowhere */
 };
 
-/** Begins: clock to a second, hash empty; virtual threads of a run before are forgotten. */
+/** Begins: clock to a second, hash empty; virtual threads of a run before are forgotten.  From here on an abort prints
+ * the seed and the last steps. */
 void trp_sim_begin(const struct trp_sim_options *options);
 
 /** The runtime that is looked at when all sleep; NULL: none.  After create, and before destroy. */
@@ -54,7 +56,7 @@ uint64_t trp_sim_steps(void);
 /** How often a fault was injected. */
 uint64_t trp_sim_faults(enum trp_fault_point point);
 
-/** Prints the seed and the last steps. */
+/** Prints the seed, the last steps, and which thread sleeps. */
 void trp_sim_print(FILE *to);
 
 #endif

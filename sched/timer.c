@@ -75,7 +75,7 @@ static uint64_t due_after(uint64_t delay_ms)
 
 void trp_timer_arm(struct troupe_actor *self, struct trp_timer *timer, uint64_t delay_ms)
 {
-    (void)trp_wheel_arm(&self->worker->wheel, timer, due_after(delay_ms));
+    (void)trp_wheel_arm(&self->context->worker->wheel, timer, due_after(delay_ms));
 }
 
 /* ---- ticks ---- */
@@ -223,7 +223,7 @@ static void arm_again(struct troupe_actor *self, struct trp_timer *timer)
         due_ms += missed * timer->period_ms;
     }
     timer->state = TRP_TIMER_IDLE;
-    (void)trp_wheel_arm(&self->worker->wheel, timer, due_ms);
+    (void)trp_wheel_arm(&self->context->worker->wheel, timer, due_ms);
 }
 
 void trp_tick_retire(

@@ -267,9 +267,9 @@ static int receive(struct troupe_actor *actor, struct troupe_message *msg)
     }
     if (status == TRP_OPEN_LATE) {
         /* Another column of the books. */
-        actor->worker->handled--;
-        trp_count(&actor->worker->context.counters.dead, 1);
-        trp_count(&actor->worker->context.counters.late, 1);
+        actor->context->worker->handled--;
+        trp_count(&actor->context->counters.dead, 1);
+        trp_count(&actor->context->counters.late, 1);
         return TROUPE_OK;
     }
     return status == TRP_OPEN_DELIVER ? actor->receive(actor, actor->state, msg) : status;
@@ -477,6 +477,7 @@ static bool pause_slice(
 {
     struct trp_node *spent = NULL;
 
+    trp_switch();
     credit(worker, actor);
     actor->current = NULL;
     if (actor->head != &actor->mailbox.stub && is_owned(trp_message_of(actor->head))) {
@@ -488,6 +489,7 @@ static bool pause_slice(
     }
     if (trp_mailbox_park(&actor->mailbox, &actor->head, &spent)) {
         retire_node(worker, actor, spent);
+        trp_switch();
         /* seq_cst: after the swap that set PARKED; whoever set a signal, or registered to wait for room, before
          * clearing PARKED or looking at it, is seen here.  PAIR actor.signals, PAIR actor.waiting. */
         if (atomic_load_explicit(&actor->waiting, memory_order_seq_cst) != 0) {
@@ -591,7 +593,7 @@ static void let_go(struct trp_worker *worker, struct troupe_actor *actor, enum o
         trp_exit_continue(&worker->context, actor) == TRP_EXIT_OVER) {
         return;
     }
-    actor->worker = NULL;
+    actor->context = NULL;
     enqueue(worker, actor);
 }
 
@@ -606,7 +608,7 @@ static void end_slice(struct trp_worker *worker, struct troupe_actor *actor, enu
 {
     worker->refusals = worker->limit == 0 ? worker->refusals + 1 : 0;
     let_go(worker, actor, outcome);
-    worker->current = NULL;
+    worker->context.current = NULL;
     beat(worker);
     trp_count(&worker->context.counters.handled, worker->handled);
     trp_count(&worker->context.counters.slices, 1);
@@ -622,15 +624,15 @@ static void run_slice(struct trp_worker *worker, struct troupe_actor *actor)
     atomic_store_explicit(&worker->behaviour_pid,
         atomic_load_explicit(&actor->pid, memory_order_relaxed), memory_order_relaxed);
     beat(worker);
-    worker->current = actor;
-    actor->worker = worker;
+    worker->context.current = actor;
+    actor->context = &worker->context;
     end_slice(worker, actor, begin_slice(worker, actor));
 }
 
 /* The rest of a slice whose callback called troupe_exit(); the reason is set. */
 static void unwound(struct trp_worker *worker)
 {
-    struct troupe_actor *actor = worker->current;
+    struct troupe_actor *actor = worker->context.current;
 
     begin_exit(worker, actor);
     end_slice(worker, actor, SLICE_EXIT);
@@ -651,8 +653,7 @@ unsigned trp_worker_fire(struct trp_context *context, struct trp_worker *of, uin
     return trp_wheel_advance(&of->wheel, now_ns / 1000000U, FIRE_BATCH, fire, context);
 }
 
-/* Cells whose grace period is over come home. */
-static void take_returned(struct trp_worker *worker)
+void trp_worker_take_returned(struct trp_worker *worker)
 {
     struct trp_stack_entry *entry;
 
@@ -716,7 +717,7 @@ static void do_duties(struct trp_worker *worker)
     worker->now_ns = now_ns;
     trp_reclaim_quiescent();
     trp_worker_fire(&worker->context, worker, now_ns);
-    take_returned(worker);
+    trp_worker_take_returned(worker);
     trp_exit_flush(&worker->context, false);
     if (worker->rounds % INJECT_ROUNDS == 0) {
         (void)take_injected(worker);
@@ -848,11 +849,14 @@ static bool is_work_left(struct troupe_runtime *runtime)
     return false;
 }
 
+/* A spare that is retired stays as long as it has timers: when all others sleep nobody looks at its wheel. */
 static bool is_told_to_stop(const struct trp_worker *worker)
 {
-    /* seq_cst: after registering as parked.  PAIR runtime.stop. */
+    /* seq_cst: after registering as parked.  PAIR runtime.stop.
+     * relaxed: `retire` is set before a nudge, which takes the park lock, as we did. */
     return atomic_load_explicit(&worker->runtime->stop, memory_order_seq_cst) ||
-        atomic_load_explicit(&worker->retire, memory_order_relaxed);
+        (atomic_load_explicit(&worker->retire, memory_order_relaxed) &&
+            trp_wheel_next(&worker->wheel) == TRP_NEVER);
 }
 
 /* Registers as parked and looks once more.  True: sleep. */
@@ -886,7 +890,7 @@ static void unpark(struct trp_worker *worker)
     }
     trp_watchdog_rouse(worker->runtime);
     trp_worker_fire(&worker->context, worker, worker->now_ns);
-    take_returned(worker);
+    trp_worker_take_returned(worker);
 }
 
 /* Whether another worker runs that may soon have something to steal. */
@@ -944,14 +948,16 @@ static void leave_for_good(struct trp_worker *worker)
         enqueue(worker, left);
     }
     set_slice(worker, WAKE_COST_NS);
-    take_returned(worker);
+    trp_worker_take_returned(worker);
     trp_exit_flush(&worker->context, true);
     trp_park_part(&worker->runtime->park);
     /* Whoever saw us search, or took us off the list, relies on it: after our search has ended we look once more, as
-     * one that parks does. */
-    if (is_work_left(worker->runtime)) {
+     * one that parks does.  And if we slept in the poller, somebody must do so in our place. */
+    if (is_work_left(worker->runtime) || !trp_park_polls(&worker->runtime->park)) {
         (void)trp_park_wake(&worker->runtime->park);
     }
+    /* release: all we did; our thread is about to end.  PAIR worker.gone: trp_runtime_start_spare(). */
+    atomic_store_explicit(&worker->gone, true, memory_order_release);
 }
 
 /* Everybody here was refused by actors that run elsewhere: gives those some peace. */

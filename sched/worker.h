@@ -48,7 +48,6 @@ struct trp_worker {
     unsigned index;
 
     /* Owner. */
-    struct troupe_actor *current; /* whose callback runs */
     uint64_t now_ns;              /* the clock when it was read last */
     uint64_t tick_ns;             /* the clock at the last round of duties */
     uint64_t polled_ns;           /* when this worker last looked at the poller */
@@ -82,6 +81,7 @@ struct trp_worker {
     _Atomic troupe_pid behaviour_pid;
     _Atomic uint64_t slice_ns;                /* what a slice takes: moving average; raised by the watchdog */
     _Atomic bool retire;                      /* watchdog: a spare worker that is not needed any more */
+    _Atomic bool gone;                        /* owner: it has left for good, and its thread can be joined */
 
     /* Any thread. */
     alignas(128) struct trp_event event;      /* where it sleeps */
@@ -115,6 +115,9 @@ struct troupe_actor *trp_worker_rescue(struct trp_worker *worker);
 
 /** Fires what is due in the wheel of `of`, in the context of whoever calls. */
 unsigned trp_worker_fire(struct trp_context *context, struct trp_worker *of, uint64_t now_ns);
+
+/** Cells whose grace period is over come home, with what raced into them.  The worker's thread, or after its end. */
+void trp_worker_take_returned(struct trp_worker *worker);
 
 /** Ends a node that left the queue of `actor` after it was handled or dropped.  Token's holder. */
 void trp_worker_retire(

@@ -90,17 +90,26 @@ static int request(struct troupe_actor *self, struct kv_client *client, uint32_t
     return error;
 }
 
+/* A message of one command. */
+static int make_single(struct troupe_actor *self, const struct kv_client *client, size_t argc,
+    const struct kv_slice *argv, struct troupe_message **out_msg)
+{
+    struct kv_packer packer;
+
+    TROUPE_TRY(troupe_message_create(troupe_runtime_of(self), &kv_request,
+        KV_PACKER_HEAD + kv_packer_size(argc, argv), out_msg));
+    packer = kv_packer_begin(troupe_body(*out_msg), client->session.protocol, 1, (uint32_t)argc);
+    kv_packer_add(&packer, argc, argv);
+    return TROUPE_OK;
+}
+
 int kv_batch_ask(struct troupe_actor *self, struct kv_client *client, uint32_t shard, size_t argc,
     const struct kv_slice *argv, troupe_reply_fn on_reply, void *context)
 {
     struct troupe_message *msg;
-    struct kv_packer packer;
     int error;
 
-    TROUPE_TRY(troupe_message_create(
-        troupe_runtime_of(self), &kv_request, KV_PACKER_HEAD + kv_packer_size(argc, argv), &msg));
-    packer = kv_packer_begin(troupe_body(msg), client->session.protocol, 1, (uint32_t)argc);
-    kv_packer_add(&packer, argc, argv);
+    TROUPE_TRY(make_single(self, client, argc, argv, &msg));
     error = request(self, client, shard, msg, on_reply, context);
     if (error < 0) {
         troupe_message_destroy(msg);
@@ -209,6 +218,19 @@ int kv_batch_flush(struct troupe_actor *self, struct kv_client *client, struct k
     return TROUPE_OK;
 }
 
+/* A command that is too long to be staged; what was staged before it has been sent. */
+static int send_single(struct troupe_actor *self, struct kv_client *client, uint32_t shard,
+    uint32_t ticket, size_t argc, const struct kv_slice *argv)
+{
+    struct troupe_message *msg;
+    int error = make_single(self, client, argc, argv, &msg);
+
+    if (error < 0) {
+        return troupe_fail(self, error, "no memory for a command");
+    }
+    return send_chain(self, client, shard, ticket, msg);
+}
+
 int kv_batch_add(struct troupe_actor *self, struct kv_client *client, struct kv_stage *stage,
     uint32_t ticket, uint32_t shard, size_t argc, const struct kv_slice *argv)
 {
@@ -219,11 +241,7 @@ int kv_batch_add(struct troupe_actor *self, struct kv_client *client, struct kv_
         TROUPE_TRY(kv_batch_flush(self, client, stage));
     }
     if (argc > TROUPE_COUNT(stage->slices)) {
-        /* No command of one key takes so many: the shard says so. */
-        int error = kv_batch_ask(
-            self, client, shard, argc, argv, on_replies, kv_client_context(ticket, shard));
-
-        return error < 0 ? kv_client_reply_failure(self, client, ticket, shard, error) : TROUPE_OK;
+        return send_single(self, client, shard, ticket, argc, argv);
     }
     stage->commands[stage->count++] =
         (struct kv_staged){ticket, shard, (uint32_t)argc, stage->slice_count};

@@ -208,6 +208,23 @@ static bool is_answered_here(const struct kv_command *command)
            command->id != KV_COMMAND_TROUPE_TREE && command->id != KV_COMMAND_TROUPE_CRASH;
 }
 
+/* The answer of a command that asks nobody else. */
+static void answer_here(struct kv_client *client, const struct kv_command *command, size_t argc,
+    const struct kv_slice *argv)
+{
+    const struct kv_server *server = client->server;
+    char client_max[16] = "";
+    char port[8] = "";
+    const struct kv_command_setting settings[] = {{"maxclients", client_max}, {"port", port}};
+
+    if (command->id == KV_COMMAND_CONFIG) {
+        (void)snprintf(client_max, sizeof client_max, "%u", server->client_max);
+        (void)snprintf(port, sizeof port, "%u", server->bound_port);
+    }
+    (void)kv_command_answer(
+        &client->session, settings, TROUPE_COUNT(settings), command, argc, argv, &client->answer);
+}
+
 /* A browser that a web page made speak to us begins so.  As Redis does: nothing that it says is executed. */
 static bool is_http(struct kv_slice name)
 {
@@ -231,8 +248,11 @@ static int on_command(struct troupe_actor *self, struct kv_client *client, struc
     if (!is_answered_here(command)) {
         return begin(self, client, stage, command, argc, argv);
     }
-    (void)kv_command_answer(&client->session, client->server->settings,
-        TROUPE_COUNT(client->server->settings), command, argc, argv, &client->answer);
+    if (command->id == KV_COMMAND_HELLO) {
+        /* What was staged came before, and is answered in the protocol of before. */
+        TROUPE_TRY(kv_batch_flush(self, client, stage));
+    }
+    answer_here(client, command, argc, argv);
     TROUPE_TRY(answer_now(self, client));
     client->ending = client->session.closing;
     return TROUPE_OK;

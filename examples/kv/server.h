@@ -54,9 +54,6 @@ struct kv_server {
     uint32_t client_max;
     int64_t started_ms; /* by kv_now_ms() */
     struct kv_shard *shards;
-    struct kv_command_setting settings[2];
-    char client_max_text[16];
-    char port_text[8];
 
     /* Any connection. */
     _Atomic uint64_t command_count;

@@ -112,7 +112,7 @@ TROUPE_API TROUPE_CHECKED int troupe_spawn_sized(struct troupe_actor *self,
     const struct troupe_spawn_options *options, size_t options_size, troupe_pid *out_pid);
 
 /** As troupe_spawn(), from any thread.  Its spawner is nobody: `link` and `monitor` are TROUPE_EINVAL, and
- * troupe_runtime_stop() tells it first.  Not after the runtime was stopped: nobody would run it. */
+ * troupe_runtime_stop() tells it first.  TROUPE_ESTOPPED while the runtime stops and after it: nobody would run it. */
 #define troupe_runtime_spawn(runtime, options, out_pid)                                            \
     troupe_runtime_spawn_sized((runtime), (options), sizeof(struct troupe_spawn_options), (out_pid))
 TROUPE_API TROUPE_CHECKED int troupe_runtime_spawn_sized(struct troupe_runtime *runtime,

@@ -100,13 +100,13 @@ TROUPE_API TROUPE_CHECKED int troupe_kill(struct troupe_actor *self, troupe_pid 
 
 /**
  * Waits until `pid`, or this incarnation of it, has ended and tells why.  An actor of its own watches for it, so
- * somebody must run the runtime: not before its start or after its stop, and not without threads.
+ * somebody must run the runtime: not before its start, and not without threads.
  *
  * Threads  any but a worker's (TROUPE_EINVAL)
  * Units    `wait_ms` in milliseconds, or TROUPE_FOREVER
  * Owns     the reason's text, if out_reason is not NULL: troupe_buffer_release(), before the runtime is destroyed
  * Errors   TROUPE_ETIMEDOUT  it lives on
- *          TROUPE_ESTOPPED   the runtime was stopped before
+ *          TROUPE_ESTOPPED   the runtime stops, or has been stopped
  *          TROUPE_ENOMEM, TROUPE_ELIMIT; a pid that is gone gives TROUPE_OK and NOPROC
  */
 TROUPE_API TROUPE_CHECKED int troupe_join(struct troupe_runtime *runtime, troupe_pid pid,

@@ -91,12 +91,13 @@ TROUPE_API TROUPE_CHECKED int troupe_supervisor_check(
  * Starts a supervisor as the top of a tree and waits until all its children have started.
  *
  * Threads  any but a worker's (TROUPE_EINVAL); if the runtime has not started, it is started first.  Not for one
- *          without threads, which nobody would turn, and not after its stop
+ *          without threads, which nobody would turn
  * Owns     the spec is copied; behaviours, and arguments with an arg_size of 0, must last
  * Units    `wait_ms` in milliseconds, or TROUPE_FOREVER
  * Errors   the code of the init that failed, after everything started before it was stopped;
  *          TROUPE_EEXIST     the name is taken
  *          TROUPE_ETIMEDOUT  it is then told to stop, and may still be stopping
+ *          TROUPE_ESTOPPED   the runtime stops, or has been stopped
  *          TROUPE_EINVAL, TROUPE_ENOMEM, TROUPE_ELIMIT, TROUPE_ESYSTEM
  */
 TROUPE_API TROUPE_CHECKED int troupe_supervisor_start(struct troupe_runtime *runtime,
@@ -108,9 +109,9 @@ TROUPE_API TROUPE_CHECKED int troupe_supervisor_start(struct troupe_runtime *run
  *
  * Threads  the main thread, before others exist: SIGINT and SIGTERM are blocked while it runs.  Not without threads
  *          (TROUPE_EINVAL)
- * Returns  TROUPE_OK after a signal, or after the tree ended with a clean reason, which is also that of a tree that
- *          gave up: a report (GIVE_UP) tells the difference.  Otherwise the error with which the tree ended;
- *          TROUPE_EDIED if it had no code
+ * Returns  TROUPE_OK after a signal, or after the tree ended normally.  Otherwise the error with which the tree ended;
+ *          TROUPE_EDIED if it had no code, as when a supervisor gave up (its reason is shutdown, and a report,
+ *          GIVE_UP, says why).  A program that wants to end raises SIGTERM
  * Errors   TROUPE_ETIMEDOUT  a minute after it was told to stop a handler still had not returned: threads of the
  *                            runtime still run, and all that is left to do is to end the process
  *          TROUPE_EINVAL (a wrong spec), TROUPE_ENOMEM, TROUPE_ESYSTEM
@@ -180,11 +181,11 @@ struct troupe_child_info {
 };
 
 /** Body of the answer to troupe_children(). */
-struct troupe_children {
+__extension__ struct troupe_children {
     uint32_t specs, active, supervisors, workers; /* as count_children in OTP */
     uint64_t restart_count;                       /* of all its children, since it started */
     uint32_t row_count;
-    __extension__ struct troupe_child_info rows[];
+    struct troupe_child_info rows[];
 };
 extern TROUPE_API const struct troupe_type troupe_children_answer;
 

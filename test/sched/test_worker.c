@@ -7,6 +7,7 @@
 #include "runtime.h"
 
 #include <criterion/criterion.h>
+#include <troupe/timer.h>
 
 /* A step has an end, so this many are enough for any of them to come to rest. */
 #define STEPS_MAX 1000
@@ -112,6 +113,72 @@ Test(worker, a_retired_spare_hands_over_its_lifo_slot, .timeout = 20)
     cr_expect_not(stays->parker.listed, "work is queued and everybody else sleeps");
     cr_assert_eq(rest(stays), TRP_STEP_IDLE);
     cr_assert_eq(*started, 1);
+    trp_reclaim_leave(true);
+
+    atomic_store(&goes->retire, false);
+    cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
+}
+
+static int arm_timer(struct troupe_actor *self, void *state, const void *arg)
+{
+    static const struct troupe_type tick = TROUPE_SIGNAL;
+
+    (void)state;
+    (void)arg;
+    return troupe_tick_after(self, 50, &tick, NULL, NULL);
+}
+
+static const struct troupe_behaviour sleeper = {
+    .name = "sleeper", .init = arm_timer, .receive = receive};
+
+/* Nobody looks at the timers of a worker that has gone, when all others sleep.  So one that is retired stays until its
+ * last timer has fired. */
+Test(worker, a_retired_spare_stays_as_long_as_it_has_timers, .timeout = 20)
+{
+    struct troupe_runtime *runtime = two_asleep();
+    struct trp_worker *stays = runtime->workers[0];
+    struct trp_worker *goes = runtime->workers[1];
+    const struct trp_spawn spawn = {.behaviour = &sleeper};
+    struct troupe_books books;
+    struct troupe_actor *actor;
+
+    (void)trp_reclaim_enter();
+    cr_assert_eq(trp_actor_spawn(&goes->context, &spawn, &actor), TROUPE_OK);
+    trp_actor_launch(&goes->context, actor);
+    cr_assert_eq(rest(goes), TRP_STEP_IDLE);
+
+    atomic_store(&goes->retire, true);
+    cr_assert_eq(rest(goes), TRP_STEP_IDLE, "a timer is left");
+    while (trp_wheel_next(&goes->wheel) > trp_port_now_ns() / 1000000U) {
+        trp_port_yield();
+    }
+    cr_assert_eq(rest(goes), TRP_STEP_STOP, "none is left");
+    cr_assert_eq(rest(stays), TRP_STEP_IDLE);
+    trp_reclaim_leave(true);
+    cr_assert_eq(troupe_runtime_books(runtime, &books), TROUPE_OK);
+    cr_assert_eq(books.handled, 1, "the tick");
+
+    atomic_store(&goes->retire, false);
+    cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
+}
+
+/* Of those that sleep one sleeps in the poller.  When that is a spare, and it goes, another one takes its place: nobody
+ * would hear of a descriptor, and the watchdog sleeps when nobody works. */
+Test(worker, a_retired_spare_that_slept_in_the_poller_leaves_its_place_to_another, .timeout = 20)
+{
+    struct troupe_runtime *runtime = two_asleep();
+    struct trp_worker *goes = runtime->workers[0];
+    struct trp_worker *stays = runtime->workers[1];
+
+    cr_assert(goes->polls, "the first to sleep");
+    cr_assert_not(stays->polls);
+
+    (void)trp_reclaim_enter();
+    atomic_store(&goes->retire, true);
+    cr_assert_eq(rest(goes), TRP_STEP_STOP);
+    cr_expect_not(stays->parker.listed, "nobody is in the poller");
+    cr_assert_eq(rest(stays), TRP_STEP_IDLE);
+    cr_assert(stays->polls);
     trp_reclaim_leave(true);
 
     atomic_store(&goes->retire, false);

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * program.h - what is simulated, and the world that it lives in.
+ *
+ * Five small programs, each begun by the foreign thread: pairs that play ping-pong; a full mailbox that the foreign
+ * thread waits for; actors that are killed while they work; requests of which some are answered, some are not, and
+ * some die with whom they asked; a tree of which one child fails now and then, so that all are restarted.
+ *
+ * Between two things that it does the foreign thread lets the workers run for a while, every other time until all of
+ * them sleep: only then does a wake-up matter.
+ */
+#ifndef TEST_SIM_PROGRAM_H
+#define TEST_SIM_PROGRAM_H
+
+#include <criterion/criterion.h>
+
+#include <troupe.h>
+
+#include "sim.h"
+#include "test/support/allocator.h"
+#include "test/support/random.h"
+
+#define PAIRS 4
+#define ROUNDS 30
+#define GUESTS 20
+#define QUESTIONS 16
+#define LOADS 20
+#define STEPS_MAX 1000000
+
+static const struct troupe_type ball = TROUPE_TYPE(uint32_t);
+static const struct troupe_type load = TROUPE_TYPE(uint32_t);
+static const struct troupe_type tick = TROUPE_SIGNAL;
+
+/* ---- the world ---- */
+
+struct world {
+    struct troupe_runtime *runtime;
+    struct test_allocator memory;
+    struct test_random random;
+    uint32_t pairs;    /* that began to play */
+    uint32_t hits;     /* of all players */
+    uint32_t sent;     /* to the host */
+    uint32_t greeted;  /* by the host */
+    uint32_t asked;    /* requests that were sent */
+    uint32_t outcomes; /* of requests */
+    bool stalled;
+};
+
+static struct world world;
+
+/* What must hold; if it does not, the seed and the last steps say where. */
+static void must(bool holds, const char *what)
+{
+    if (!holds) {
+        trp_sim_print(stderr);
+        cr_assert_fail("%s", what);
+    }
+}
+
+/* Lets the others run.  False: a wake-up was lost. */
+static bool pause_a_while(void)
+{
+    bool to_the_end = test_below(&world.random, 2) == 0;
+    uint64_t steps = to_the_end ? STEPS_MAX : test_below(&world.random, 60);
+
+    world.stalled = world.stalled || trp_sim_run(steps, 0) == TRP_SIM_STALLED;
+    return !world.stalled;
+}
+
+static void send_from_outside(troupe_pid to, const struct troupe_type *type, uint32_t number)
+{
+    struct troupe_message *msg;
+
+    must(troupe_message_create(world.runtime, type, 0, &msg) == TROUPE_OK, "no message");
+    *(uint32_t *)troupe_body(msg) = number;
+    if (troupe_try_send(world.runtime, to, msg) < 0) {
+        troupe_message_destroy(msg);
+    }
+}
+
+/* ---- ping-pong ---- */
+
+struct player {
+    troupe_pid peer;
+};
+
+static int player_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    struct player *player = state;
+
+    (void)self;
+    player->peer = *(const troupe_pid *)arg;
+    return TROUPE_OK;
+}
+
+static int player_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    const struct player *player = state;
+    troupe_pid from = troupe_sender(msg);
+    uint32_t left;
+
+    if (!troupe_is(msg, &ball)) {
+        return TROUPE_EUNKNOWN;
+    }
+    left = *(const uint32_t *)troupe_body(msg);
+    world.hits++;
+    if (left == 0) {
+        return TROUPE_OK;
+    }
+    left--;
+    return troupe_send(self, from != TROUPE_NOBODY ? from : player->peer, &ball, &left);
+}
+
+static const struct troupe_behaviour player_behaviour = {
+    .name = "player",
+    .state_size = sizeof(struct player),
+    .init = player_init,
+    .receive = player_receive,
+};
+
+static troupe_pid spawn_player(troupe_pid peer)
+{
+    struct troupe_spawn_options options = {
+        .behaviour = &player_behaviour, .arg = &peer, .arg_size = sizeof peer};
+    troupe_pid pid = TROUPE_NOBODY;
+
+    must(troupe_runtime_spawn(world.runtime, &options, &pid) == TROUPE_OK, "no player");
+    return pid;
+}
+
+/* Begins one pair after the other. */
+static void play(void)
+{
+    while (world.pairs < PAIRS && pause_a_while()) {
+        troupe_pid second = spawn_player(TROUPE_NOBODY);
+        troupe_pid first = spawn_player(second);
+
+        world.pairs++;
+        send_from_outside(first, &ball, ROUNDS - 1);
+    }
+}
+
+/* ---- a mailbox that is full ---- */
+
+static int host_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)self;
+    (void)state;
+    if (!troupe_is(msg, &load)) {
+        return TROUPE_EUNKNOWN;
+    }
+    world.greeted++;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour host_behaviour = {
+    .name = "host", .receive = host_receive, .capacity = 2};
+
+/* Waits for room again and again; it comes at once, or a wake-up was lost. */
+static void crowd(void)
+{
+    struct troupe_spawn_options options = {.behaviour = &host_behaviour};
+    troupe_pid host = TROUPE_NOBODY;
+
+    must(troupe_runtime_spawn(world.runtime, &options, &host) == TROUPE_OK, "no host");
+    while (world.sent < GUESTS && !world.stalled) {
+        struct troupe_message *msg;
+
+        must(troupe_message_create(world.runtime, &load, 0, &msg) == TROUPE_OK, "no message");
+        *(uint32_t *)troupe_body(msg) = world.sent;
+        if (troupe_send_wait(world.runtime, host, msg, 1000) < 0) {
+            troupe_message_destroy(msg);
+            must(!pause_a_while(), "there is room, and nobody was told");
+            return;
+        }
+        world.sent++;
+        if (test_below(&world.random, 4) == 0) {
+            pause_a_while();
+        }
+    }
+}
+
+/* ---- kills ---- */
+
+static int guest_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)self;
+    (void)state;
+    return troupe_is(msg, &load) ? TROUPE_OK : TROUPE_EUNKNOWN;
+}
+
+static const struct troupe_behaviour guest_behaviour = {.name = "guest", .receive = guest_receive};
+
+/* Kills one guest after the other while it eats. */
+static void hunt(void)
+{
+    struct troupe_spawn_options options = {.behaviour = &guest_behaviour};
+
+    for (unsigned i = 0; i < GUESTS && !world.stalled; i++) {
+        troupe_pid pid = TROUPE_NOBODY;
+        int error;
+
+        must(troupe_runtime_spawn(world.runtime, &options, &pid) == TROUPE_OK, "no guest");
+        send_from_outside(pid, &load, i);
+        (void)trp_sim_run(test_below(&world.random, 30), 0);
+        error = troupe_runtime_exit(world.runtime, pid, TROUPE_EXIT_KILL);
+        must(error == TROUPE_OK, "the guest is gone before");
+        error = troupe_join(world.runtime, pid, 1000, NULL);
+        must(error == TROUPE_OK || !pause_a_while(), "a killed guest eats on");
+    }
+}
+
+/* ---- requests ---- */
+
+struct oracle {
+    struct troupe_message *held;
+};
+
+/* Answers what it held before; of four questions it answers one, refuses one, forgets one, and holds one. */
+static int oracle_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    struct oracle *oracle = state;
+
+    if (!troupe_is(msg, &load)) {
+        return TROUPE_EUNKNOWN;
+    }
+    if (oracle->held != NULL) {
+        TROUPE_TRY(troupe_reply(self, oracle->held, &load, troupe_body(oracle->held)));
+        troupe_message_destroy(oracle->held);
+        oracle->held = NULL;
+    }
+    switch (*(const uint32_t *)troupe_body(msg) % 4) {
+    case 0:
+        return troupe_reply(self, msg, &load, troupe_body(msg));
+    case 1:
+        return troupe_reply_error(self, msg, TROUPE_EPROTO);
+    case 2:
+        return troupe_take(self, msg, &oracle->held);
+    default:
+        return TROUPE_OK;
+    }
+}
+
+static const struct troupe_behaviour oracle_behaviour = {
+    .name = "oracle", .state_size = sizeof(struct oracle), .receive = oracle_receive};
+
+static int on_outcome(struct troupe_actor *self, void *state, void *context, int status,
+    struct troupe_message *reply)
+{
+    (void)self;
+    (void)state;
+    (void)context;
+    (void)status;
+    (void)reply;
+    world.outcomes++;
+    return TROUPE_OK;
+}
+
+struct pilgrim {
+    troupe_pid oracle;
+};
+
+static int pilgrim_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    struct pilgrim *pilgrim = state;
+
+    (void)self;
+    pilgrim->oracle = *(const troupe_pid *)arg;
+    return TROUPE_OK;
+}
+
+/* Passes the question on, with a time limit that is long enough now and then. */
+static int pilgrim_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    const struct pilgrim *pilgrim = state;
+    uint32_t question;
+
+    if (!troupe_is(msg, &load)) {
+        return TROUPE_EUNKNOWN;
+    }
+    question = *(const uint32_t *)troupe_body(msg);
+    if (troupe_request(self, pilgrim->oracle, &load, &question, 1 + (int)(question % 3), on_outcome,
+            NULL) == TROUPE_OK) {
+        world.asked++;
+    }
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour pilgrim_behaviour = {
+    .name = "pilgrim",
+    .state_size = sizeof(struct pilgrim),
+    .init = pilgrim_init,
+    .receive = pilgrim_receive,
+};
+
+/* Two ask one, who is killed in the middle of it. */
+static void ask(void)
+{
+    struct troupe_spawn_options oracle_options = {.behaviour = &oracle_behaviour};
+    troupe_pid oracle = TROUPE_NOBODY;
+    struct troupe_spawn_options options = {
+        .behaviour = &pilgrim_behaviour, .arg = &oracle, .arg_size = sizeof oracle};
+    troupe_pid pilgrims[2] = {TROUPE_NOBODY, TROUPE_NOBODY};
+
+    must(troupe_runtime_spawn(world.runtime, &oracle_options, &oracle) == TROUPE_OK, "no oracle");
+    for (unsigned i = 0; i < TROUPE_COUNT(pilgrims); i++) {
+        must(troupe_runtime_spawn(world.runtime, &options, &pilgrims[i]) == TROUPE_OK, "no pilgrim");
+    }
+    for (uint32_t i = 0; i < QUESTIONS && pause_a_while(); i++) {
+        send_from_outside(pilgrims[i % 2], &load, (uint32_t)test_below(&world.random, 12));
+        if (i == QUESTIONS * 3 / 4) {
+            must(troupe_runtime_exit(world.runtime, oracle, TROUPE_EXIT_KILL) == TROUPE_OK, "gone");
+        }
+    }
+}
+
+/* ---- a tree with a child that fails ---- */
+
+static int miner_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    (void)state;
+    (void)arg;
+    return troupe_tick_every(self, 3, &tick, NULL, NULL);
+}
+
+static int miner_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)state;
+    if (troupe_is(msg, &tick)) {
+        return TROUPE_OK;
+    }
+    if (!troupe_is(msg, &load)) {
+        return TROUPE_EUNKNOWN;
+    }
+    return *(const uint32_t *)troupe_body(msg) % 3 == 0
+        ? troupe_fail(self, TROUPE_EPROTO, "struck water")
+        : TROUPE_OK;
+}
+
+static const struct troupe_behaviour miner_behaviour = {
+    .name = "miner", .init = miner_init, .receive = miner_receive};
+
+static const struct troupe_child_spec miners[] = {
+    {.id = "stable", .behaviour = &miner_behaviour, .keep_mailbox = true},
+    {.id = "fresh", .behaviour = &miner_behaviour},
+    {.id = "resting", .behaviour = &miner_behaviour, .restart = TROUPE_TRANSIENT},
+};
+
+static const struct troupe_supervisor_spec mine = {
+    .name = "mine",
+    .strategy = TROUPE_ONE_FOR_ALL,
+    .intensity = 1000,
+    .period_ms = 1000,
+    .children = miners,
+    .child_count = TROUPE_COUNT(miners),
+};
+
+/* Gives the miners work that they fail at, then tells the tree to stop. */
+static void dig(void)
+{
+    static const char *const names[] = {"mine.stable", "mine.fresh", "mine.resting"};
+    troupe_pid top = TROUPE_NOBODY;
+    int error;
+
+    if (world.stalled) {
+        return;
+    }
+    error = troupe_supervisor_start(world.runtime, &mine, 1000, &top);
+    if (!pause_a_while()) {
+        return;
+    }
+    must(error == TROUPE_OK, "the tree does not start");
+    for (uint32_t i = 1; i <= LOADS; i++) {
+        troupe_pid pid = troupe_runtime_whereis(
+            world.runtime, names[test_below(&world.random, TROUPE_COUNT(names))]);
+
+        if (pid != TROUPE_NOBODY) {
+            send_from_outside(pid, &load, i);
+        }
+        if (!pause_a_while()) {
+            return;
+        }
+    }
+    must(troupe_runtime_exit(world.runtime, top, TROUPE_EXIT_SHUTDOWN) == TROUPE_OK, "no tree");
+}
+
+#endif
