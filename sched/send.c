@@ -208,15 +208,17 @@ static int try_as_waiter(
     if (atomic_load_explicit(&actor->pid, memory_order_seq_cst) != to && error == TROUPE_EFULL) {
         error = TROUPE_EGONE;
     }
-    if (error != TROUPE_EFULL) {
-        /* There may be more room, or none ever. */
-        step_out(actor, extra, waiter);
-    }
     trp_lock_give(&extra->lock);
     if (error == TROUPE_OK) {
         msg->flags |= TRP_MESSAGE_CHARGED;
         trp_count(&visit->context->counters.sent, 1);
         place(visit->context, actor, msg, msg);
+    }
+    if (error != TROUPE_EFULL) {
+        /* There may be more room, or none ever.  After place(): the next one's message must not come before ours. */
+        trp_lock_take(&extra->lock);
+        step_out(actor, extra, waiter);
+        trp_lock_give(&extra->lock);
     }
     return error;
 }

@@ -35,7 +35,8 @@ struct troupe_message;
 struct troupe_runtime;
 
 /** Gives back what a body refers to, not the body itself.  Runs on whichever thread ends the message: any worker, or a
- * foreign thread inside a function of the runtime.  Must not block. */
+ * foreign thread inside a function of the runtime.  Must not block, nor call into another runtime: two
+ * threads that do so crosswise would wait for each other. */
 typedef void (*troupe_body_destroy_fn)(void *body);
 
 struct troupe_type {

@@ -56,8 +56,9 @@ struct troupe_report {
  *
  * Threads  whichever it happens on: a worker, the watchdog, or a thread inside a function of this runtime.  One
  *          call at a time
- * Limits   must not block, and must not call what may report in turn (spawn, register, stop, destroy): that
- *          would wait for itself.  Sending a message is fine
+ * Limits   must not block, stop or destroy the runtime, or call into another one: two that report crosswise would
+ *          wait for each other.  Sending a message is fine.  What it causes to be reported in turn is counted in
+ *          `dropped`
  */
 typedef void (*troupe_report_fn)(void *context, const struct troupe_report *report);
 

@@ -45,8 +45,8 @@ static const struct troupe_behaviour heavy = {.name = "heavy",
 
 _Static_assert(sizeof LONG_NAME - 1 == TROUPE_NAME_MAX + 1, "one byte too long");
 
-static int note_reply(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int note_reply(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     (void)self;
     (void)state;
@@ -66,7 +66,7 @@ struct row {
 
 #define ROW(call)                                                                                  \
     {                                                                                              \
-        #call, call                                                                                \
+#call, call                                                                                \
     }
 
 static void check_rows(const struct row *rows, size_t count)
@@ -359,7 +359,8 @@ Test(arguments, in_a_handler_wrong_ones_are_refused, .timeout = 60)
     stage_run(&stage);
     cr_assert_eq(end.count, 1);
     cr_assert_eq(end.kind, TROUPE_EXIT_NORMAL, "it came to the end of its tables");
-    cr_assert_eq(stage_books(&stage).spawned, 3, "puppet, checker, witness: nothing else was spawned");
+    cr_assert_eq(
+        stage_books(&stage).spawned, 3, "puppet, checker, witness: nothing else was spawned");
     cr_assert_eq(stage_books(&stage).refused, 0, "what is wrong is not sent");
     close(props.blocking_fd);
     troupe_message_destroy(props.msg);
@@ -484,10 +485,14 @@ static void check_runtimes(struct troupe_runtime *runtime, const struct props *p
         ROW(troupe_supervisor_start(runtime, &empty, 0, NULL)),
         ROW(troupe_supervisor_start(runtime, &empty, -2, &pid)),
         ROW(troupe_runtime_child(NULL, props->other, TROUPE_CHILD_WHICH, "a", NULL, 1, &answer)),
-        ROW(troupe_runtime_child(runtime, TROUPE_NOBODY, TROUPE_CHILD_WHICH, "a", NULL, 1, &answer)),
-        ROW(troupe_runtime_child(runtime, props->other, TROUPE_CHILD_WHICH, NULL, NULL, 1, &answer)),
-        ROW(troupe_runtime_child(runtime, props->other, TROUPE_CHILD_WHICH, "a", NULL, -2, &answer)),
-        ROW(troupe_runtime_child(runtime, props->other, TROUPE_CHILD_START, NULL, NULL, 1, &answer)),
+        ROW(troupe_runtime_child(
+            runtime, TROUPE_NOBODY, TROUPE_CHILD_WHICH, "a", NULL, 1, &answer)),
+        ROW(troupe_runtime_child(
+            runtime, props->other, TROUPE_CHILD_WHICH, NULL, NULL, 1, &answer)),
+        ROW(troupe_runtime_child(
+            runtime, props->other, TROUPE_CHILD_WHICH, "a", NULL, -2, &answer)),
+        ROW(troupe_runtime_child(
+            runtime, props->other, TROUPE_CHILD_START, NULL, NULL, 1, &answer)),
         ROW(troupe_run(NULL, NULL)),
         ROW(troupe_run(&turned, &empty)),
     };

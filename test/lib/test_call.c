@@ -75,7 +75,8 @@ static int answer_plus_one(struct troupe_actor *self, struct troupe_message *req
     return troupe_reply(self, request, &answer, &value);
 }
 
-static int oracle_answer(struct troupe_actor *self, struct oracle *oracle, struct troupe_message *msg)
+static int oracle_answer(
+    struct troupe_actor *self, struct oracle *oracle, struct troupe_message *msg)
 {
     switch (oracle->manner) {
     case ANSWERS:
@@ -101,7 +102,8 @@ static int oracle_answer(struct troupe_actor *self, struct oracle *oracle, struc
         return TROUPE_OK;
     case TAKES_AND_PASSES_ON:
         (void)hold(self, oracle, msg);
-        oracle->result = troupe_send_message(self, oracle->next, oracle->held[--oracle->held_count]);
+        oracle->result =
+            troupe_send_message(self, oracle->next, oracle->held[--oracle->held_count]);
         return TROUPE_OK;
     case TAKES_AND_DROPS:
         (void)hold(self, oracle, msg);
@@ -152,8 +154,8 @@ struct outcome {
     int returns; /* what the continuation returns */
 };
 
-static int note_outcome(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int note_outcome(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct outcome *outcome = context;
 
@@ -260,8 +262,8 @@ Test(call, each_way_not_to_answer_has_its_status, .timeout = 60)
             question = question_to(scene.asked, timed ? 60000 : TROUPE_FOREVER);
             put(&scene, &question);
             cr_assert_eq(question.outcome.count, 1, "way %zu", i);
-            cr_assert_eq(question.outcome.status, ways[i].status, "way %zu: %d", i,
-                question.outcome.status);
+            cr_assert_eq(
+                question.outcome.status, ways[i].status, "way %zu: %d", i, question.outcome.status);
             cr_assert_not(question.outcome.has_reply);
             stage_close(&scene.stage);
             cr_assert_eq(question.outcome.count, 1);
@@ -327,8 +329,7 @@ Test(call, a_request_queued_when_the_actor_ends_is_bounced_as_died, .timeout = 6
     for (int i = 0; i < 3; i++) {
         questions[i] = question_to(scene.asked, 60000);
     }
-    cr_assert_eq(
-        stage_do(&scene.stage, scene.asker, ask_three_of_a_doomed, questions), TROUPE_OK);
+    cr_assert_eq(stage_do(&scene.stage, scene.asker, ask_three_of_a_doomed, questions), TROUPE_OK);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(questions[i].result, TROUPE_OK);
         cr_assert_eq(questions[i].outcome.count, 1);
@@ -440,8 +441,7 @@ Test(call, a_request_that_timed_out_can_still_be_dropped_and_held_to_the_end, .t
         questions[i] = question_to(scene.asked, 1);
         put(&scene, &questions[i]);
     }
-    STAGE_AWAIT(
-        &scene.stage, questions[0].outcome.count > 0 && questions[1].outcome.count > 0);
+    STAGE_AWAIT(&scene.stage, questions[0].outcome.count > 0 && questions[1].outcome.count > 0);
     (void)stage_do(&scene.stage, scene.asked, drop_held, &scene.oracle);
     stage_close(&scene.stage);
     cr_assert_eq(questions[0].outcome.count, 1);
@@ -508,8 +508,10 @@ static int reply_with_message(struct troupe_actor *self, void *state, struct tro
     return troupe_reply_message(self, msg, reply);
 }
 
-static const struct troupe_behaviour mover = {
-    .name = "mover", .state_size = sizeof(void *), .init = oracle_init, .receive = reply_with_message};
+static const struct troupe_behaviour mover = {.name = "mover",
+    .state_size = sizeof(void *),
+    .init = oracle_init,
+    .receive = reply_with_message};
 
 struct sized_answer {
     size_t size;
@@ -519,8 +521,8 @@ struct sized_answer {
     int take_result;
 };
 
-static int keep_answer(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int keep_answer(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct sized_answer *sized = context;
     const unsigned char *body = troupe_body(reply);
@@ -545,15 +547,15 @@ static int ask_message_of_size(struct troupe_actor *self, void *arg)
     struct sized_question *question = arg;
     struct troupe_message *msg;
 
-    TROUPE_TRY(troupe_message_create(
-        troupe_runtime_of(self), &bytes, question->sized->size, &msg));
+    TROUPE_TRY(troupe_message_create(troupe_runtime_of(self), &bytes, question->sized->size, &msg));
     memset(troupe_body(msg), 7, question->sized->size);
     return troupe_request_message(self, question->to, msg, 60000, keep_answer, question->sized);
 }
 
 Test(call, questions_and_answers_of_every_size_move, .timeout = 60)
 {
-    static const size_t sizes[] = {0, 1, 31, 32, 33, 64, 65, 128, 1000, 4032, 4033, 4096, 5000, 100000};
+    static const size_t sizes[] = {
+        0, 1, 31, 32, 33, 64, 65, 128, 1000, 4032, 4033, 4096, 5000, 100000};
 
     for (size_t i = 0; i < TROUPE_COUNT(sizes); i++) {
         struct stage stage;
@@ -761,7 +763,7 @@ Test(call, pending_requests_are_limited_and_the_limit_recovers, .timeout = 60)
 
     memset(&scene.oracle, 0, sizeof scene.oracle);
     stage_open_with(&scene.stage, &(struct troupe_runtime_options){
-        .workers = TROUPE_NO_THREADS, .limits = {.actor_timers = 3}});
+                                      .workers = TROUPE_NO_THREADS, .limits = {.actor_timers = 3}});
     scene.oracle.manner = HOLDS;
     scene.asked = stage_spawn(&scene.stage, &oracle_behaviour, &scene.oracle);
     scene.asker = stage_spawn(&scene.stage, &stage_puppet, NULL);
@@ -886,8 +888,8 @@ struct chain {
     unsigned done;
 };
 
-static int ask_again(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int ask_again(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct chain *chain = context;
 
@@ -953,8 +955,8 @@ struct order_log {
     uint64_t value[8];
 };
 
-static int log_reply(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int log_reply(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct order_log *log = context;
 
@@ -1000,8 +1002,10 @@ Test(call, an_answer_keeps_its_place_among_other_messages, .timeout = 60)
     struct stage stage;
     struct order_log log = {0};
     static const struct troupe_behaviour wrapper = {.name = "wrapper", .receive = wrap_answer};
-    static const struct troupe_behaviour logger = {
-        .name = "logger", .state_size = sizeof(void *), .init = oracle_init, .receive = log_receive};
+    static const struct troupe_behaviour logger = {.name = "logger",
+        .state_size = sizeof(void *),
+        .init = oracle_init,
+        .receive = log_receive};
 
     stage_open(&stage, TROUPE_NO_THREADS);
     log.to = stage_spawn(&stage, &wrapper, NULL);
@@ -1017,8 +1021,8 @@ Test(call, an_answer_keeps_its_place_among_other_messages, .timeout = 60)
 
 Test(call, the_body_of_a_request_is_destroyed_once_on_every_path, .timeout = 60)
 {
-    static const enum manner manners[] = {ANSWERS, ANSWERS_ERROR, IGNORES, DOES_NOT_KNOW, FAILS, IS_DONE,
-        LEAVES, HOLDS, TAKES_AND_DROPS, PASSES_ON, TAKES_AND_PASSES_ON};
+    static const enum manner manners[] = {ANSWERS, ANSWERS_ERROR, IGNORES, DOES_NOT_KNOW, FAILS,
+        IS_DONE, LEAVES, HOLDS, TAKES_AND_DROPS, PASSES_ON, TAKES_AND_PASSES_ON};
 
     for (size_t i = 0; i < TROUPE_COUNT(manners); i++) {
         struct scene scene;
@@ -1105,8 +1109,10 @@ static int refuse_without_memory(struct troupe_actor *self, void *state, struct 
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour poor_behaviour = {
-    .name = "poor", .state_size = sizeof(void *), .init = oracle_init, .receive = refuse_without_memory};
+static const struct troupe_behaviour poor_behaviour = {.name = "poor",
+    .state_size = sizeof(void *),
+    .init = oracle_init,
+    .receive = refuse_without_memory};
 
 static void check_refusal_without_memory(bool takes)
 {
@@ -1247,8 +1253,8 @@ struct crowd_asker {
 
 static int crowd_more(struct troupe_actor *self, struct crowd_asker *asker);
 
-static int crowd_outcome(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int crowd_outcome(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct crowd_asker *asker = *(struct crowd_asker **)state;
     struct crowd *crowd = asker->crowd;
@@ -1333,8 +1339,7 @@ static int pass_to(struct troupe_actor *self, troupe_pid next, struct troupe_mes
     return answer_plus_one(self, msg);
 }
 
-static int crowd_oracle_receive(
-    struct troupe_actor *self, void *state, struct troupe_message *msg)
+static int crowd_oracle_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
 {
     struct crowd_oracle *oracle = state;
     uint64_t dice;
@@ -1395,8 +1400,7 @@ Test(call, of_many_requests_each_has_one_outcome, .timeout = 120)
     }
     /* Half way one of those asked is killed. */
     STAGE_AWAIT(&stage, crowd.outcomes > ASKERS * ROUNDS / 4);
-    cr_assert_eq(
-        troupe_runtime_exit(stage.runtime, crowd.asked[1], TROUPE_EXIT_KILL), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_exit(stage.runtime, crowd.asked[1], TROUPE_EXIT_KILL), TROUPE_OK);
     STAGE_AWAIT(&stage, crowd.ready >= ASKERS);
     cr_assert_eq(crowd.outcomes, crowd.accepted);
     cr_assert_eq(crowd.double_outcomes, 0);

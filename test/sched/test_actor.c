@@ -188,7 +188,6 @@ Test(actor, a_spawn_whose_name_is_taken_leaves_nobody, .timeout = 60)
 
 /* ---- without memory ---- */
 
-
 /* Tries the spawn with each allocation failing in turn, on a fresh runtime each time. */
 static void check_each_failure(const struct troupe_spawn_options *options, bool by_actor)
 {
@@ -214,8 +213,7 @@ static void check_each_failure(const struct troupe_spawn_options *options, bool 
         before = stage.memory.calls;
         stage.memory.fail_at = before + failing;
         if (!by_actor) {
-            parent.result =
-                troupe_runtime_spawn(stage.runtime, &parent.options, &parent.child);
+            parent.result = troupe_runtime_spawn(stage.runtime, &parent.options, &parent.child);
         }
         stage_run(&stage);
         failed = stage.memory.calls >= before + failing;

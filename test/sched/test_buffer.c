@@ -231,8 +231,8 @@ Test(buffer, messages_still_queued_when_the_runtime_goes_have_released_it)
 
 enum {
     HOLDERS = 4,
-    ROUNDS = 100,
-    HOLDS = 3000,
+    ROUNDS = 20,
+    HOLDS = 30000,
 };
 
 struct pile {

@@ -14,8 +14,8 @@ static uint64_t wait_ns(struct trp_event *event, uint64_t delay_ns)
     return trp_port_now_ns() - begin_ns;
 }
 
-/* Every wait with a deadline lasted a second at least: the event count's first sleep took no notice of it.  A busy machine
- * may be late now and then, but not each time. */
+/* Every wait with a deadline lasted a second at least: the first sleep of the event count took no notice of it.  A machine
+ * that is busy may be late now and then, but not each time. */
 Test(event, a_wait_ends_at_its_deadline, .timeout = 60)
 {
     static const uint64_t delays_ns[] = {1000000, 5000000, 20000000, 100000000};

@@ -114,8 +114,7 @@ Test(message, create_without_memory_is_enomem_and_leaves_nothing, .timeout = 60)
 
         stage_open(&stage, TROUPE_NO_THREADS);
         stage.memory.fail_at = stage.memory.calls + 1;
-        cr_assert_eq(
-            troupe_message_create(stage.runtime, &bytes, sizes[i], &msg), TROUPE_ENOMEM);
+        cr_assert_eq(troupe_message_create(stage.runtime, &bytes, sizes[i], &msg), TROUPE_ENOMEM);
         cr_assert_null(msg);
         stage.memory.fail_at = 0;
         cr_assert_eq(troupe_message_create(stage.runtime, &bytes, sizes[i], &msg), TROUPE_OK);

@@ -155,8 +155,7 @@ Test(report, a_failure_names_actor_code_and_text, .timeout = 60)
     cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_FAILURE), 1);
     cr_assert_str_eq(stage.actor[TROUPE_REPORT_FAILURE], "failing");
     cr_assert_not_null(strstr(stage.text[TROUPE_REPORT_FAILURE], "the text"));
-    cr_assert_not_null(
-        strstr(stage.text[TROUPE_REPORT_FAILURE], troupe_strerror(TROUPE_EPROTO)));
+    cr_assert_not_null(strstr(stage.text[TROUPE_REPORT_FAILURE], troupe_strerror(TROUPE_EPROTO)));
     stage_close(&stage);
 }
 

@@ -91,9 +91,8 @@ static int arm(struct troupe_actor *self, void *arg)
     struct arming *arming = arg;
 
     arming->armed_ns = troupe_now_ns(troupe_runtime_of(self));
-    arming->result =
-        (arming->periodic ? troupe_tick_every : troupe_tick_after)(
-            self, arming->ms, arming->type, arming->body, &arming->timer);
+    arming->result = (arming->periodic ? troupe_tick_every : troupe_tick_after)(
+        self, arming->ms, arming->type, arming->body, &arming->timer);
     return TROUPE_OK;
 }
 
@@ -565,7 +564,7 @@ Test(timer, timers_are_limited_and_the_limit_recovers, .timeout = 60)
     troupe_pid pid;
 
     stage_open_with(&stage, &(struct troupe_runtime_options){
-        .workers = TROUPE_NO_THREADS, .limits = {.actor_timers = 3}});
+                                .workers = TROUPE_NO_THREADS, .limits = {.actor_timers = 3}});
     pid = stage_spawn(&stage, &clock_behaviour, &clock);
     for (int i = 0; i < 4; i++) {
         armings[i] = arming_of(i == 0 ? 1 : 60000, &numbers[i]);
@@ -704,7 +703,7 @@ Test(timer, each_arming_ends_by_a_tick_or_a_cancel, .timeout = 120)
     }
     for (unsigned i = 0; i < CLOCKS; i++) {
         STAGE_AWAIT(&stage, stage_books(&stage).queued == 0 &&
-                races[i].armed == races[i].cancelled + races[i].ticked);
+                                races[i].armed == races[i].cancelled + races[i].ticked);
         cr_assert_gt(races[i].ticked, 0);
     }
     stage_close(&stage);

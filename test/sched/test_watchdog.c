@@ -11,7 +11,10 @@ struct gate {
     struct latch go;
 };
 
-#define GATE {LATCH_INIT, LATCH_INIT}
+#define GATE                                                                                       \
+    {                                                                                              \
+        LATCH_INIT, LATCH_INIT                                                                     \
+    }
 
 static int hold(struct troupe_actor *self, void *arg)
 {
@@ -52,8 +55,8 @@ static const struct troupe_behaviour sleeper = {.name = "sleeper", .receive = st
 
 static void open_with_watchdog(struct stage *stage, int workers, int watchdog_ms)
 {
-    stage_open_with(stage,
-        &(struct troupe_runtime_options){.workers = workers, .watchdog_ms = watchdog_ms});
+    stage_open_with(
+        stage, &(struct troupe_runtime_options){.workers = workers, .watchdog_ms = watchdog_ms});
 }
 
 /* ---- reports ---- */
@@ -194,7 +197,8 @@ Test(watchdog, all_that_is_queued_behind_a_stuck_handler_runs, .timeout = 100)
         struct deputy deputy = {.got = &got, .count = 1000};
 
         open_with_watchdog(&stage, workers, 5);
-        (void)stage_do(&stage, stage_spawn(&stage, &sleeper, NULL), spawn_and_wait_for_all, &deputy);
+        (void)stage_do(
+            &stage, stage_spawn(&stage, &sleeper, NULL), spawn_and_wait_for_all, &deputy);
         cr_assert(deputy.heard, "%u of 1000 ran", latch_count(&got));
         stage_close(&stage);
     }

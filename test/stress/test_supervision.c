@@ -25,7 +25,7 @@
 
 /* One id under one supervisor: what is known of all its lives. */
 struct card {
-    char id[8];
+    char id[16];
     bool traps;
     bool ignores; /* exit signals that it traps; it has a limit to stop then */
     _Atomic uint64_t pid;
@@ -235,7 +235,7 @@ static struct family *grow(const char *name, unsigned depth, struct test_random 
     };
     for (unsigned i = 0; i < CHILDREN_MAX; i++) {
         struct card *card = &family->cards[i];
-        char path[64 + sizeof card->id + 1];
+        char path[sizeof family->name];
 
         snprintf(card->id, sizeof card->id, "%c%u", i < STATIC_MAX ? 'c' : 'x', i);
         if (i >= count || depth == DEPTH_MAX || world.count == SUPERVISORS_MAX ||
@@ -243,7 +243,7 @@ static struct family *grow(const char *name, unsigned depth, struct test_random 
             grow_leaf(family, i, random);
             continue;
         }
-        snprintf(path, sizeof path, "%s.%s", name, card->id);
+        snprintf(path, sizeof path, "%.47s.%.15s", name, card->id);
         family->children[i] = (struct troupe_child_spec){
             .id = card->id,
             .tree = &grow(path, depth + 1, random)->spec,

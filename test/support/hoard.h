@@ -34,7 +34,7 @@ static inline void hoard_fill(struct hoard *hoard, struct troupe_runtime *runtim
     hoard->memory->fail_at = 1;
     for (size_t i = 0; i < TROUPE_COUNT(sizes); i++) {
         while (troupe_message_create(runtime, &hoard_bytes, sizes[i], &hoard->msgs[hoard->count]) ==
-            TROUPE_OK) {
+               TROUPE_OK) {
             hoard->count++;
             cr_assert_lt(hoard->count, HOARD_MAX);
         }
