@@ -865,8 +865,6 @@ Test(runtime, a_forked_child_is_told_so_and_touches_nothing, .timeout = 60)
     check_fork(TROUPE_NO_THREADS);
 }
 
-/* The thread sanitizer cannot follow the threads of a forked child. */
-#ifndef TRP_TSAN
 /* The thread sanitizer gives up when a forked child starts a thread with the number of one that its parent had. */
 #ifndef TRP_TSAN
 Test(runtime, a_child_forked_when_no_runtime_existed_may_have_its_own, .timeout = 60)
@@ -976,7 +974,6 @@ Test(runtime, who_is_spawned_while_it_stops_is_told_to_end_as_all_others, .timeo
     cr_assert_eq(stage_books(&stage).failures, 0);
     stage_close(&stage);
 }
-#endif
 
 /* ---- attach, detach ---- */
 

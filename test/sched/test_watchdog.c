@@ -85,24 +85,17 @@ Test(watchdog, a_handler_that_holds_its_worker_is_reported_by_name_once, .timeou
     stage_close(&stage);
 }
 
-Test(watchdog, a_second_time_is_reported_again, .timeout = 60)
+Test(watchdog, the_next_one_is_reported_too, .timeout = 60)
 {
     struct stage stage;
-    troupe_pid pid;
+    struct gate gates[3] = {GATE, GATE, GATE};
 
     open_with_watchdog(&stage, 1, 5);
-    pid = stage_spawn(&stage, &sleeper, NULL);
-    for (unsigned i = 1; i <= 3; i++) {
-        struct gate gate = GATE;
-        int result = 1;
-        struct latch done = LATCH_INIT;
-        struct stage_job job = {hold, &gate, &result, &done};
-
-        stage_send(&stage, pid, &stage_job, &job);
-        /* More if the machine took the worker away meanwhile: that looks the same. */
-        STAGE_AWAIT(&stage, stage_reports(&stage, TROUPE_REPORT_STUCK) >= i);
-        latch_hit(&gate.go);
-        cr_assert(latch_wait(&done, 1));
+    for (unsigned i = 0; i < 3; i++) {
+        /* An actor each: two messages of one actor may be handled in one slice, which is reported once. */
+        stage_tell(&stage, stage_spawn(&stage, &sleeper, NULL), hold, &gates[i]);
+        STAGE_AWAIT(&stage, stage_reports(&stage, TROUPE_REPORT_STUCK) == i + 1);
+        latch_hit(&gates[i].go);
     }
     stage_close(&stage);
 }
