@@ -606,7 +606,12 @@ static void beat(struct trp_worker *worker)
 
 static void end_slice(struct trp_worker *worker, struct troupe_actor *actor, enum outcome outcome)
 {
-    worker->refusals = worker->limit == 0 ? worker->refusals + 1 : 0;
+    if (trp_unlikely(worker->limit == 0)) {
+        worker->refusals++;
+        worker->refused++;
+    } else {
+        worker->refusals = 0;
+    }
     let_go(worker, actor, outcome);
     worker->context.current = NULL;
     beat(worker);
@@ -703,17 +708,26 @@ static bool take_injected(struct trp_worker *worker)
     return count > 0;
 }
 
+/* The average slice, of what was worth doing: whoever was refused would be refused elsewhere as well. */
+static void average_slice(struct trp_worker *worker, uint64_t now_ns)
+{
+    /* relaxed: only we and the watchdog write it.  PAIR worker.slice_ns. */
+    uint64_t slice_ns = atomic_load_explicit(&worker->slice_ns, memory_order_relaxed);
+    uint64_t mean_ns = (now_ns - worker->tick_ns) / DUTY_SLICES;
+
+    set_slice(worker, (slice_ns * 3 + mean_ns * (DUTY_SLICES - worker->refused) / DUTY_SLICES) / 4);
+    worker->tick_ns = now_ns;
+    worker->slices = 0;
+    worker->refused = 0;
+}
+
 /* Every few slices: the clock, the average slice, timers, cells, I/O, and others that might help. */
 static void do_duties(struct trp_worker *worker)
 {
     uint64_t now_ns = trp_port_now_ns();
-    uint64_t mean_ns = (now_ns - worker->tick_ns) / DUTY_SLICES;
-    uint64_t slice_ns = atomic_load_explicit(&worker->slice_ns, memory_order_relaxed);
 
-    worker->slices = 0;
     worker->rounds++;
-    set_slice(worker, (slice_ns * 3 + mean_ns) / 4);
-    worker->tick_ns = now_ns;
+    average_slice(worker, now_ns);
     worker->now_ns = now_ns;
     trp_reclaim_quiescent();
     trp_worker_fire(&worker->context, worker, now_ns);
@@ -884,6 +898,7 @@ static void unpark(struct trp_worker *worker)
     worker->now_ns = trp_port_now_ns();
     worker->tick_ns = worker->now_ns;
     worker->slices = 0;
+    worker->refused = 0;
     worker->mode = woken ? TRP_WORKER_SEARCHING : TRP_WORKER_RUNNING;
     if (woken) {
         trp_count(&worker->context.counters.wakes, 1);
@@ -925,6 +940,8 @@ static enum trp_step look_around(struct trp_worker *worker, uint64_t *out_until_
         }
     }
     if (!park(worker)) {
+        /* Perhaps somebody was woken to do it, and needs this processor to begin. */
+        trp_port_yield();
         return TRP_STEP_RAN;
     }
     trp_count(&worker->context.counters.parks, 1);
@@ -939,15 +956,19 @@ static void leave_for_good(struct trp_worker *worker)
 {
     struct troupe_actor *left = lifo_swap(worker, NULL);
 
+    if (left == NULL) {
+        left = trp_runq_pop(&worker->runq);
+    }
     if (worker->mode == TRP_WORKER_SEARCHING) {
         worker->mode = TRP_WORKER_RUNNING;
         (void)trp_park_found(&worker->runtime->park);
     }
-    /* What is still queued here (the runtime stops with actors that do not end, or a spare retires) can be stolen. */
-    if (left != NULL) {
-        enqueue(worker, left);
+    /* What is still queued here (the runtime stops with actors that do not end, or a spare retires) goes to where also
+     * workers look that always have something to do: those never steal. */
+    while (left != NULL) {
+        inject(worker->runtime, worker->index, left);
+        left = trp_runq_pop(&worker->runq);
     }
-    set_slice(worker, WAKE_COST_NS);
     trp_worker_take_returned(worker);
     trp_exit_flush(&worker->context, true);
     trp_park_part(&worker->runtime->park);

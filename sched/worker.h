@@ -66,6 +66,7 @@ struct trp_worker {
     uint32_t handled;             /* in this slice */
     uint32_t limit;               /* of `handled`: then the slice ends; 0: its actor was refused */
     uint32_t refusals;            /* slices in a row that ended so */
+    uint32_t refused;             /* slices that ended so since the last round of duties */
     uint32_t charged;             /* of them charged, */
     uint64_t charged_bytes;       /* and their weight, not yet given back */
     struct trp_port_thread thread;

@@ -8,6 +8,8 @@
 #include "runtime.h"
 
 #include <criterion/criterion.h>
+
+#include <troupe/link.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <troupe/mailbox.h>
@@ -77,13 +79,19 @@ static struct troupe_runtime *asleep(unsigned count)
     return runtime;
 }
 
+/* Two workers, asleep; the second one is woken first. */
+static struct troupe_runtime *two_asleep(void)
+{
+    return asleep(2);
+}
+
 /* ---- when a worker goes ---- */
 
 /* A wake-up goes to a spare worker that the watchdog has just retired.  It used to take the wake-up with it: whoever
  * published the work saw a searcher, and nobody looked. */
 Test(worker, a_retired_spare_passes_its_wake_up_on, .timeout = 20)
 {
-    struct troupe_runtime *runtime = asleep(2);
+    struct troupe_runtime *runtime = two_asleep();
     struct trp_worker *stays = runtime->workers[0];
     struct trp_worker *goes = runtime->workers[1];
     unsigned started = 0;
@@ -111,7 +119,7 @@ Test(worker, a_retired_spare_passes_its_wake_up_on, .timeout = 20)
 /* What a spare had in its LIFO slot when it was retired is queued where others may take it, and they are told. */
 Test(worker, a_retired_spare_hands_over_its_lifo_slot, .timeout = 20)
 {
-    struct troupe_runtime *runtime = asleep(2);
+    struct troupe_runtime *runtime = two_asleep();
     struct trp_worker *stays = runtime->workers[0];
     struct trp_worker *goes = runtime->workers[1];
     const struct trp_spawn spawn = {.behaviour = &starter, .arg = &(unsigned){0}};
@@ -150,7 +158,7 @@ static const struct troupe_behaviour sleeper = {
  * last timer has fired. */
 Test(worker, a_retired_spare_stays_as_long_as_it_has_timers, .timeout = 20)
 {
-    struct troupe_runtime *runtime = asleep(2);
+    struct troupe_runtime *runtime = two_asleep();
     struct trp_worker *stays = runtime->workers[0];
     struct trp_worker *goes = runtime->workers[1];
     const struct trp_spawn spawn = {.behaviour = &sleeper};
@@ -181,7 +189,7 @@ Test(worker, a_retired_spare_stays_as_long_as_it_has_timers, .timeout = 20)
  * would hear of a descriptor, and the watchdog sleeps when nobody works. */
 Test(worker, a_retired_spare_that_slept_in_the_poller_leaves_its_place_to_another, .timeout = 20)
 {
-    struct troupe_runtime *runtime = asleep(2);
+    struct troupe_runtime *runtime = two_asleep();
     struct trp_worker *goes = runtime->workers[0];
     struct trp_worker *stays = runtime->workers[1];
 
@@ -288,7 +296,6 @@ static void give(struct trp_worker *worker, const struct player *player, unsigne
 {
     for (unsigned i = 0; i < count; i++) {
         struct troupe_message *msg = trp_message_new(&worker->context, &word, 0, 0);
-
         int error;
 
         cr_assert_not_null(msg);
@@ -711,7 +718,8 @@ static void note_destroy(void *state)
     note('D');
 }
 
-/* Only terminate ends early: the rest of the exit takes place, with the first reason. */
+/* Only terminate ends early: the rest of the exit takes place, with the first reason.  And whoever exits after it lands
+ * in its own steps again, not in a terminate that is over. */
 Test(worker, an_exit_inside_terminate_ends_terminate_alone_and_the_steps_go_on, .timeout = 20)
 {
     static const struct troupe_behaviour stubborn = {.name = "stubborn",
@@ -723,19 +731,20 @@ Test(worker, an_exit_inside_terminate_ends_terminate_alone_and_the_steps_go_on, 
     struct troupe_runtime *runtime = curtain_up(1);
     struct trp_worker *worker = runtime->workers[0];
     struct player leaver = {.name = 'x', .play = play_exit};
-    struct player players[2] = {0};
+    struct player players[3] = {{0}, {.play = play_exit}, {0}};
     uint64_t until_ns;
 
-    enter(worker, players, 2);
+    enter(worker, players, 3);
     enter_as(worker, &leaver, &stubborn);
-    give_each(worker, players, 2);
+    give_each(worker, players, 3);
     give(worker, &leaver, 1);
     cr_expect_eq(trp_worker_run(worker, 100, &until_ns), TRP_STEP_IDLE);
-    cr_expect_str_eq(played, "xTDab");
+    cr_expect_str_eq(played, "xTDabc");
     cr_expect_not(troupe_is_alive(runtime, leaver.pid));
     cr_expect(troupe_is_alive(runtime, players[0].pid));
-    cr_expect(troupe_is_alive(runtime, players[1].pid));
-    cr_expect_eq(books_of(runtime).exited, 1);
+    cr_expect_not(troupe_is_alive(runtime, players[1].pid));
+    cr_expect(troupe_is_alive(runtime, players[2].pid));
+    cr_expect_eq(books_of(runtime).exited, 2);
     cr_expect_eq(books_of(runtime).failures, 0, "the first reason stands");
     curtain_down(runtime);
 }
@@ -829,4 +838,58 @@ Test(worker, a_busy_worker_finds_what_came_from_outside_within_some_steps, .time
     cr_expect_eq(started, 1, "it ran when the queue had its turn");
     cr_expect_eq(worker->mode, TRP_WORKER_RUNNING, "it never stopped for it");
     curtain_down(runtime);
+}
+
+static int send_to_itself(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    static const struct troupe_type again = TROUPE_SIGNAL;
+
+    (void)state;
+    (void)msg;
+    return troupe_send(self, troupe_self(self), &again, NULL);
+}
+
+static int begin_at_once(struct troupe_actor *self, void *state, const void *arg)
+{
+    (void)arg;
+    return send_to_itself(self, state, NULL);
+}
+
+static const struct troupe_behaviour restless = {
+    .name = "restless", .init = begin_at_once, .receive = send_to_itself};
+
+/* Others steal only when they have nothing to do, and may never come to that. */
+Test(worker, what_a_retired_spare_had_queued_is_run_also_by_workers_that_are_never_idle, .timeout = 20)
+{
+    struct troupe_runtime *runtime = two_asleep();
+    struct trp_worker *stays = runtime->workers[0];
+    struct trp_worker *goes = runtime->workers[1];
+    unsigned started[2] = {0, 0};
+    const struct trp_spawn busy = {.behaviour = &restless};
+    struct troupe_actor *actor;
+    troupe_pid pid;
+    uint64_t until_ns;
+
+    (void)trp_reclaim_enter();
+    cr_assert_eq(trp_actor_spawn(&stays->context, &busy, &actor), TROUPE_OK);
+    pid = trp_actor_pid(actor);
+    trp_actor_launch(&stays->context, actor);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct trp_spawn spawn = {.behaviour = &starter, .arg = &started[i]};
+
+        /* One goes to the LIFO slot, the other to the queue. */
+        cr_assert_eq(trp_actor_spawn(&goes->context, &spawn, &actor), TROUPE_OK);
+        trp_actor_launch(&goes->context, actor);
+    }
+    atomic_store(&goes->retire, true);
+    cr_assert_eq(rest(goes), TRP_STEP_STOP);
+    cr_assert_eq(trp_worker_run(stays, STEPS_MAX, &until_ns), TRP_STEP_RAN, "it is never idle");
+    cr_expect_eq(started[0], 1);
+    cr_expect_eq(started[1], 1);
+    trp_reclaim_leave(true);
+
+    atomic_store(&goes->retire, false);
+    /* Destroy would wait for the end of the restless one. */
+    cr_assert_eq(troupe_runtime_exit(runtime, pid, TROUPE_EXIT_KILL), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
 }
