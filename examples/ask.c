@@ -50,8 +50,8 @@ struct asker {
     int open; /* outcomes still to come */
 };
 
-static int on_outcome(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int on_outcome(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct asker *asker = state;
 

@@ -38,14 +38,14 @@ static int account_receive(struct troupe_actor *self, void *state, struct troupe
         const struct deposit *body = troupe_body(msg);
 
         if (body->cents < 0) {
-            return troupe_fail(self, TROUPE_EINVAL, "negative deposit"); /* the supervisor decides */
+            return troupe_fail(
+                self, TROUPE_EINVAL, "negative deposit"); /* the supervisor decides */
         }
         account->cents += body->cents;
         return TROUPE_OK;
     }
     if (troupe_is(msg, &get_balance)) {
-        struct balance now = {
-            .cents = account->cents, .incarnation = troupe_incarnation(self)};
+        struct balance now = {.cents = account->cents, .incarnation = troupe_incarnation(self)};
 
         return troupe_reply(self, msg, &balance, &now);
     }
@@ -83,8 +83,8 @@ static int teller_print(int status, struct troupe_message *reply)
     return TROUPE_OK;
 }
 
-static int teller_done(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int teller_done(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     (void)self;
     (void)state;
@@ -95,8 +95,8 @@ static int teller_done(struct troupe_actor *self, void *state, void *context, in
 }
 
 /* The bad deposit costs the account its life; the good one behind it is still queued, and waits. */
-static int teller_provoke(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int teller_provoke(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     (void)state;
     (void)context;

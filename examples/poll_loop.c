@@ -66,8 +66,7 @@ static const struct troupe_behaviour counter_behaviour = {
 };
 
 /* Sends one line.  A full mailbox is no error here: turns empty it, and the line is sent again. */
-static int send_line(
-    struct troupe_runtime *runtime, troupe_pid to, const char *text, size_t length)
+static int send_line(struct troupe_runtime *runtime, troupe_pid to, const char *text, size_t length)
 {
     struct troupe_message *msg;
     int error;

@@ -102,8 +102,8 @@ struct asker {
     struct trp_gate *gate;
 };
 
-static int on_answer(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int on_answer(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     struct asker *asker = state;
     struct trp_outcome outcome = {.status = status};

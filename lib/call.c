@@ -86,8 +86,7 @@ static int ask(struct troupe_actor *self, troupe_pid to, struct troupe_message *
     extension->serial = trp_timer_serial(record);
     msg->flags |= TRP_MESSAGE_REQUEST;
     msg->sender = trp_actor_pid(self);
-    error = trp_send_charged(
-        trp_context_of(self), to, msg, msg, 1, trp_message_weight(msg));
+    error = trp_send_charged(trp_context_of(self), to, msg, msg, 1, trp_message_weight(msg));
     if (error < 0) {
         msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
         spend(self, record);
@@ -103,7 +102,7 @@ static int ask(struct troupe_actor *self, troupe_pid to, struct troupe_message *
 static bool is_asking_right(struct troupe_actor *self, int timeout_ms, troupe_reply_fn on_reply)
 {
     return trp_actor_is_mine(self) && on_reply != NULL &&
-        (timeout_ms > 0 || timeout_ms == TROUPE_FOREVER);
+           (timeout_ms > 0 || timeout_ms == TROUPE_FOREVER);
 }
 
 int troupe_request(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
@@ -189,7 +188,7 @@ int troupe_request_message(struct troupe_actor *self, troupe_pid to, struct trou
 bool troupe_is_request(const struct troupe_message *msg)
 {
     return msg != NULL && (msg->flags & TRP_MESSAGE_REQUEST) &&
-        (msg->flags & TRP_MESSAGE_REFUSED) == 0;
+           (msg->flags & TRP_MESSAGE_REFUSED) == 0;
 }
 
 static bool is_answering_right(struct troupe_actor *self, const struct troupe_message *request)
@@ -337,8 +336,7 @@ static int give_up(struct troupe_actor *self, struct trp_timer *record)
     unlist(self, record);
     record->on_reply = NULL;
     trp_timer_expire(record);
-    return trp_open_status(
-        on_reply(self, self->state, record->context, TROUPE_ETIMEDOUT, NULL));
+    return trp_open_status(on_reply(self, self->state, record->context, TROUPE_ETIMEDOUT, NULL));
 }
 
 int trp_call_open(struct troupe_actor *self, struct troupe_message *msg)

@@ -42,7 +42,7 @@ static const char *child_fault(const struct troupe_child_spec *child)
         return "behaviour: it needs a name and receive";
     }
     if (behaviour != NULL && (behaviour->capacity > TROUPE_CAPACITY_MAX ||
-            behaviour->capacity_bytes > TROUPE_CAPACITY_BYTES_MAX)) {
+                                 behaviour->capacity_bytes > TROUPE_CAPACITY_BYTES_MAX)) {
         return "behaviour: its capacity is too large";
     }
     if (child->tree != NULL && child->arg != NULL) {
@@ -162,8 +162,8 @@ static const char *tree_fault(const struct troupe_supervisor_spec *spec, bool is
     unsigned depth = 1;
     const char *fault;
 
-    stack[0] = (struct frame){
-        .spec = spec, .name_length = spec->name == NULL ? 0 : strnlen(spec->name, TROUPE_NAME_MAX + 1)};
+    stack[0] = (struct frame){.spec = spec,
+        .name_length = spec->name == NULL ? 0 : strnlen(spec->name, TROUPE_NAME_MAX + 1)};
     fault = level_fault(&stack[0], is_child);
     while (fault == NULL && depth > 0) {
         struct frame *top = &stack[depth - 1];
@@ -180,8 +180,7 @@ static const char *tree_fault(const struct troupe_supervisor_spec *spec, bool is
         if (depth == TRP_TREE_DEPTH_MAX) {
             return "tree: too deep, or part of itself";
         }
-        stack[depth] =
-            (struct frame){.spec = child->tree, .name_length = name_below(top, child)};
+        stack[depth] = (struct frame){.spec = child->tree, .name_length = name_below(top, child)};
         fault = level_fault(&stack[depth], true);
         depth++;
     }
@@ -276,8 +275,8 @@ static struct trp_plan *plan_at(const struct writer *writer, size_t at)
 /* The head of a plan, with room for its children. */
 static size_t put_head(struct writer *writer, const struct troupe_supervisor_spec *spec)
 {
-    size_t at = reserve(writer,
-        sizeof(struct trp_plan) + spec->child_count * sizeof(struct trp_plan_child));
+    size_t at = reserve(
+        writer, sizeof(struct trp_plan) + spec->child_count * sizeof(struct trp_plan_child));
 
     if (writer->base != NULL) {
         int period_ms = spec->period_ms > 0 ? spec->period_ms : PERIOD_DEFAULT_MS;
@@ -285,9 +284,9 @@ static size_t put_head(struct writer *writer, const struct troupe_supervisor_spe
             .child_count = spec->child_count,
             .child_max = spec->child_max > 0 ? spec->child_max : CHILD_MAX_DEFAULT,
             .strategy = spec->strategy,
-            .intensity = spec->intensity > 0 ? (uint32_t)spec->intensity
-                : spec->intensity == 0       ? INTENSITY_DEFAULT
-                                             : 0,
+            .intensity = spec->intensity > 0    ? (uint32_t)spec->intensity
+                         : spec->intensity == 0 ? INTENSITY_DEFAULT
+                                                : 0,
             .period_ns = (uint64_t)period_ms * 1000000U,
         };
 

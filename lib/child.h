@@ -84,25 +84,25 @@ static inline const char *trp_plan_id(
  * Each change begins a new `epoch`, so that ticks that are on their way miss.
  */
 struct trp_child {
-    struct trp_list entry;   /* in start order */
-    struct trp_trie by_id;   /* keyed by the id's hash */
+    struct trp_list entry; /* in start order */
+    struct trp_trie by_id; /* keyed by the id's hash */
     struct trp_trie by_number;
-    uint64_t number;         /* of this supervisor's children, never used again */
+    uint64_t number; /* of this supervisor's children, never used again */
     uint64_t epoch;
     enum troupe_child_state state;
-    bool wanted;             /* STOPPED: the sweep that runs will start it */
-    bool in_place;           /* the cell of its last life waits for the next one */
-    int start_error;         /* STOPPING: a start that took too long: TROUPE_ETIMEDOUT */
-    troupe_pid pid;          /* or TROUPE_NOBODY */
-    struct trp_tie *tie;     /* of this life, or NULL */
+    bool wanted;         /* STOPPED: the sweep that runs will start it */
+    bool in_place;       /* the cell of its last life waits for the next one */
+    int start_error;     /* STOPPING: a start that took too long: TROUPE_ETIMEDOUT */
+    troupe_pid pid;      /* or TROUPE_NOBODY */
+    struct trp_tie *tie; /* of this life, or NULL */
     struct troupe_timer timer;
     struct trp_list requests; /* struct trp_pending */
     uint64_t restart_count;
     const struct trp_plan *plan; /* where `spec` is */
     const struct trp_plan_child *spec;
-    size_t size;             /* of this block */
-    size_t plan_size;        /* of `plan` if it is this child's own, else 0 */
-    char name[];             /* full name, or "" */
+    size_t size;      /* of this block */
+    size_t plan_size; /* of `plan` if it is this child's own, else 0 */
+    char name[];      /* full name, or "" */
 };
 
 /** A record of the child `spec` of `plan`, STOPPED, in no list.  `parent_name` NULL: children have no names.

@@ -87,8 +87,8 @@ static bool pass(struct trp_gate *gate, struct trp_outcome *out_outcome)
 
 int trp_gate_wait(struct trp_gate *gate, int wait_ms, struct trp_outcome *out_outcome)
 {
-    uint64_t until_ns = wait_ms < 0 ? TRP_EVENT_FOREVER
-                                    : trp_port_now_ns() + (uint64_t)wait_ms * 1000000U;
+    uint64_t until_ns =
+        wait_ms < 0 ? TRP_EVENT_FOREVER : trp_port_now_ns() + (uint64_t)wait_ms * 1000000U;
 
     for (;;) {
         uint32_t value = trp_event_value(&gate->opened);

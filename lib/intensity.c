@@ -12,7 +12,7 @@ void trp_intensity_init(
 static void forget(struct trp_intensity *intensity, uint64_t now_ns)
 {
     while (intensity->count > 0 &&
-        now_ns - intensity->times[intensity->first] > intensity->period_ns) {
+           now_ns - intensity->times[intensity->first] > intensity->period_ns) {
         intensity->first = intensity->first == intensity->limit ? 0 : intensity->first + 1;
         intensity->count--;
     }

@@ -12,10 +12,10 @@
 #include "base.h"
 
 struct trp_intensity {
-    uint64_t *times;    /* ring of limit + 1, the caller's memory */
-    uint32_t limit;     /* so many attempts are tolerated */
-    uint32_t first;     /* the oldest */
-    uint32_t count;     /* at most limit + 1 */
+    uint64_t *times; /* ring of limit + 1, the caller's memory */
+    uint32_t limit;  /* so many attempts are tolerated */
+    uint32_t first;  /* the oldest */
+    uint32_t count;  /* at most limit + 1 */
     uint64_t period_ns;
 };
 

@@ -79,9 +79,9 @@ struct notice {
         struct troupe_down down; /* pid and ref stand here from the beginning */
         struct troupe_exited exited;
     } body;
-    uint8_t kind;          /* set once */
-    uint8_t side;          /* set once: which of two halves, or 2 for the note */
-    bool attached;         /* monitor, tie: watcher's token; link: in the subject's trie, under its lock */
+    uint8_t kind;  /* set once */
+    uint8_t side;  /* set once: which of two halves, or 2 for the note */
+    bool attached; /* monitor, tie: watcher's token; link: in the subject's trie, under its lock */
     _Atomic uint8_t state; /* written under the subject's lock */
     _Atomic uint32_t refs; /* any thread; of a pair that of its first half */
 };
@@ -106,13 +106,13 @@ struct pair {
 struct trp_tie {
     struct pair pair; /* [0] tells the supervisor, [1] the child */
     struct note note;
-    void *owner;    /* supervisor's token */
+    void *owner; /* supervisor's token */
     troupe_pid child;
     bool keep_mailbox; /* of the child */
 };
 
-static_assert(offsetof(struct notice, body) == sizeof(struct troupe_message),
-    "the body follows the header");
+static_assert(
+    offsetof(struct notice, body) == sizeof(struct troupe_message), "the body follows the header");
 static_assert(sizeof(struct troupe_down) == sizeof(struct troupe_exited), "one body");
 static_assert(sizeof(struct watch) <= 128, "a monitor is two cache lines");
 static_assert(sizeof(struct pair) <= 256, "a link is four");
@@ -241,8 +241,7 @@ static void watch_init(struct watch *watch, enum notice_kind kind, uint8_t side,
 }
 
 /* A watch alone in its block. */
-static struct watch *watch_new(
-    struct trp_context *context, enum notice_kind kind, uint32_t refs)
+static struct watch *watch_new(struct trp_context *context, enum notice_kind kind, uint32_t refs)
 {
     struct watch *watch = block_new(context, sizeof *watch);
 
@@ -365,8 +364,7 @@ static void write_exited(
 
 /* Sends a notice that was written.  `urgent`: an exit signal, to which a receiver that does not trap pulls its queue
  * up.  A watcher that is gone does not get it. */
-static void dispatch(
-    struct trp_context *context, struct notice *notice, troupe_pid to, bool urgent)
+static void dispatch(struct trp_context *context, struct notice *notice, troupe_pid to, bool urgent)
 {
     struct troupe_actor *actor = trp_actor_find(context->runtime, to);
 
@@ -381,7 +379,8 @@ static void dispatch(
 }
 
 /* Tells the watcher of `watch`, which left its list, that its subject ended. */
-static void fire(struct trp_context *context, struct watch *watch, const struct troupe_reason *reason)
+static void fire(
+    struct trp_context *context, struct watch *watch, const struct troupe_reason *reason)
 {
     struct notice *notice = &watch->notice;
 
@@ -427,8 +426,8 @@ static struct watch *need_monitors(struct troupe_actor *self)
     }
     root = watch_new(trp_context_of(self), NOTICE_ROOT, 1);
     if (root != NULL) {
-        root->node.key = trp_trie_mix(
-            trp_actor_pid(self) + ((uint64_t)troupe_incarnation(self) << 32));
+        root->node.key =
+            trp_trie_mix(trp_actor_pid(self) + ((uint64_t)troupe_incarnation(self) << 32));
         trp_list_push(&extra->watches, &root->told);
     }
     return root;
@@ -446,8 +445,7 @@ static troupe_ref next_ref(struct watch *root)
 static void attach(struct troupe_actor *self, struct watch *root, struct watch *watch)
 {
     watch->notice.attached = true;
-    trp_trie_insert(
-        &root->node.child[0], &watch->node, trp_trie_mix(watch->notice.body.down.ref));
+    trp_trie_insert(&root->node.child[0], &watch->node, trp_trie_mix(watch->notice.body.down.ref));
     trp_actor_extra(self)->watch_count++;
 }
 
@@ -668,8 +666,8 @@ static void detach_half(struct trp_extra *extra, struct watch *half)
 }
 
 /* Links two actors with what is in the kit.  Under both locks.  1: they were linked before. */
-static int enter_link(struct trp_extra *mine, struct trp_extra *theirs, uint32_t limit,
-    struct link_kit *kit)
+static int enter_link(
+    struct trp_extra *mine, struct trp_extra *theirs, uint32_t limit, struct link_kit *kit)
 {
     struct watch *half = &kit->pair->halves[0];
 
@@ -916,7 +914,7 @@ int troupe_kill(struct troupe_actor *self, troupe_pid pid)
 static bool is_deadly(const struct troupe_actor *self, const struct troupe_exited *exited)
 {
     return exited->reason.kind != TROUPE_EXIT_NORMAL ||
-        (!exited->linked && exited->pid == trp_actor_pid(self));
+           (!exited->linked && exited->pid == trp_actor_pid(self));
 }
 
 /* An exit signal has reached `self`. */
@@ -1210,8 +1208,8 @@ static struct watch *next_told(struct trp_extra *extra)
 static struct watch *last_tie(struct trp_extra *extra)
 {
     struct watch *last = trp_list_is_empty(&extra->watchers)
-        ? NULL
-        : trp_container_of(extra->watchers.prev, struct watch, told);
+                             ? NULL
+                             : trp_container_of(extra->watchers.prev, struct watch, told);
 
     return last != NULL && last->notice.kind == NOTICE_TIE_DOWN ? last : NULL;
 }
@@ -1352,8 +1350,7 @@ static void tell_supervisor(struct troupe_actor *self, const struct troupe_reaso
     }
 }
 
-bool trp_link_notify(
-    struct troupe_actor *self, const struct troupe_reason *reason, unsigned budget)
+bool trp_link_notify(struct troupe_actor *self, const struct troupe_reason *reason, unsigned budget)
 {
     struct trp_extra *extra;
 
@@ -1448,8 +1445,8 @@ static const struct troupe_behaviour join_behaviour = {
     .trap_exit = true,
 };
 
-int troupe_join(struct troupe_runtime *runtime, troupe_pid pid, int wait_ms,
-    struct troupe_reason *out_reason)
+int troupe_join(
+    struct troupe_runtime *runtime, troupe_pid pid, int wait_ms, struct troupe_reason *out_reason)
 {
     struct join join = {.pid = pid};
     struct trp_outcome outcome;

@@ -82,7 +82,8 @@ static int is_wanted(struct cds_lfht_node *node, const void *key)
     const struct wanted *wanted = key;
 
     TRP_TSAN_ACQUIRE(entry);
-    return entry->length == wanted->length && memcmp(entry->name, wanted->name, wanted->length) == 0;
+    return entry->length == wanted->length &&
+           memcmp(entry->name, wanted->name, wanted->length) == 0;
 }
 
 /* The entry of a name, or NULL.  Under reclaim. */
@@ -178,8 +179,9 @@ int trp_registry_claim(struct troupe_actor *actor, const char *name)
     /* relaxed: as in entry_delete(). */
     if (atomic_fetch_add_explicit(&registry->count, 1, memory_order_relaxed) >= registry->limit) {
         atomic_fetch_sub_explicit(&registry->count, 1, memory_order_relaxed);
-        trp_report(actor->runtime, TROUPE_REPORT_LIMIT, trp_actor_pid(actor), actor->behaviour->name,
-            "cannot register \"%s\": the limit of %u names is reached", name, registry->limit);
+        trp_report(actor->runtime, TROUPE_REPORT_LIMIT, trp_actor_pid(actor),
+            actor->behaviour->name, "cannot register \"%s\": the limit of %u names is reached",
+            name, registry->limit);
         return TROUPE_ELIMIT;
     }
     added = add_entry(registry, actor, &wanted);
@@ -356,8 +358,8 @@ troupe_pid troupe_runtime_whereis(struct troupe_runtime *runtime, const char *na
     return pid;
 }
 
-int troupe_send_name(struct troupe_actor *self, const char *name, const struct troupe_type *type,
-    const void *body)
+int troupe_send_name(
+    struct troupe_actor *self, const char *name, const struct troupe_type *type, const void *body)
 {
     troupe_pid pid;
 

@@ -23,8 +23,8 @@
 /* On the stack of troupe_run(), which outlives the runtime. */
 struct run {
     const struct troupe_supervisor_spec *spec;
-    int signals;    /* descriptor */
-    int ended;      /* descriptor: readable when `status` is set */
+    int signals; /* descriptor */
+    int ended;   /* descriptor: readable when `status` is set */
     _Atomic int status;
 };
 

@@ -16,15 +16,15 @@
 static bool is_behaviour(const struct troupe_behaviour *behaviour)
 {
     return behaviour != NULL && behaviour->name != NULL && behaviour->receive != NULL &&
-        behaviour->capacity <= TROUPE_CAPACITY_MAX &&
-        behaviour->capacity_bytes <= TROUPE_CAPACITY_BYTES_MAX;
+           behaviour->capacity <= TROUPE_CAPACITY_MAX &&
+           behaviour->capacity_bytes <= TROUPE_CAPACITY_BYTES_MAX;
 }
 
 static bool are_options(const struct troupe_spawn_options *options)
 {
     return is_behaviour(options->behaviour) && (options->arg_size == 0 || options->arg != NULL) &&
-        options->arg_size <= UINT32_MAX &&
-        (options->name == NULL || trp_registry_is_name(options->name));
+           options->arg_size <= UINT32_MAX &&
+           (options->name == NULL || trp_registry_is_name(options->name));
 }
 
 /* Gives the newborn what its options say.  `self` NULL: a foreign thread. */

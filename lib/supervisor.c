@@ -190,30 +190,29 @@ static void untie(struct supervisor *sup, struct trp_child *child)
 static struct trp_child *next_child(const struct supervisor *sup, const struct trp_child *child)
 {
     return child->entry.next == &sup->children
-        ? NULL
-        : trp_container_of(child->entry.next, struct trp_child, entry);
+               ? NULL
+               : trp_container_of(child->entry.next, struct trp_child, entry);
 }
 
-static struct trp_child *previous_child(
-    const struct supervisor *sup, const struct trp_child *child)
+static struct trp_child *previous_child(const struct supervisor *sup, const struct trp_child *child)
 {
     return child->entry.prev == &sup->children
-        ? NULL
-        : trp_container_of(child->entry.prev, struct trp_child, entry);
+               ? NULL
+               : trp_container_of(child->entry.prev, struct trp_child, entry);
 }
 
 static struct trp_child *first_child(const struct supervisor *sup)
 {
     return trp_list_is_empty(&sup->children)
-        ? NULL
-        : trp_container_of(sup->children.next, struct trp_child, entry);
+               ? NULL
+               : trp_container_of(sup->children.next, struct trp_child, entry);
 }
 
 static struct trp_child *last_child(const struct supervisor *sup)
 {
     return trp_list_is_empty(&sup->children)
-        ? NULL
-        : trp_container_of(sup->children.prev, struct trp_child, entry);
+               ? NULL
+               : trp_container_of(sup->children.prev, struct trp_child, entry);
 }
 
 /* The child that the sweep comes to after `cursor`. */
@@ -293,7 +292,7 @@ static enum troupe_child_state shown_state(const struct trp_child *child)
 static bool is_alive(const struct trp_child *child)
 {
     return child->state == TROUPE_CHILD_RUNNING || child->state == TROUPE_CHILD_STARTING ||
-        child->state == TROUPE_CHILD_STOPPING;
+           child->state == TROUPE_CHILD_STOPPING;
 }
 
 static void answer(struct supervisor *sup, struct troupe_message *request, int status,
@@ -311,8 +310,8 @@ static void answer(struct supervisor *sup, struct troupe_message *request, int s
 }
 
 /* Keeps the request that is handled until `child` has come to where it wants it. */
-static int keep_request(struct supervisor *sup, struct trp_child *child,
-    struct troupe_message *msg, enum troupe_child_op op)
+static int keep_request(struct supervisor *sup, struct trp_child *child, struct troupe_message *msg,
+    enum troupe_child_op op)
 {
     struct trp_pending *pending =
         trp_memory_alloc(sup->memory, sizeof *pending, alignof(struct trp_pending));
@@ -331,8 +330,8 @@ static int keep_request(struct supervisor *sup, struct trp_child *child,
     return TROUPE_OK;
 }
 
-static void settle(struct supervisor *sup, struct trp_pending *pending, int status,
-    const struct trp_child *child)
+static void settle(
+    struct supervisor *sup, struct trp_pending *pending, int status, const struct trp_child *child)
 {
     answer(sup, pending->request, status, child);
     troupe_message_destroy(pending->request);
@@ -549,8 +548,9 @@ static void give_up(struct supervisor *sup, const struct trp_child *child)
 {
     trp_report(sup->runtime, TROUPE_REPORT_GIVE_UP, trp_actor_pid(sup->self),
         sup->name != NULL ? sup->name : sup->self->behaviour->name,
-        "gives up: %s ended once more than the %u restarts allowed in %llu ms", trp_child_path(child),
-        sup->plan->intensity, (unsigned long long)(sup->plan->period_ns / 1000000U));
+        "gives up: %s ended once more than the %u restarts allowed in %llu ms",
+        trp_child_path(child), sup->plan->intensity,
+        (unsigned long long)(sup->plan->period_ns / 1000000U));
     end(sup, clean_reason(TROUPE_EXIT_SHUTDOWN));
 }
 
@@ -590,8 +590,9 @@ static void count_restart(struct supervisor *sup, struct trp_child *child)
 static void begin_failed(struct supervisor *sup, const struct trp_child *child, int error)
 {
     trp_report(sup->runtime, TROUPE_REPORT_GIVE_UP, trp_actor_pid(sup->self),
-        sup->name != NULL ? sup->name : sup->self->behaviour->name, "cannot start: %s failed with error %d (%s)",
-        trp_child_path(child), error, troupe_strerror(error));
+        sup->name != NULL ? sup->name : sup->self->behaviour->name,
+        "cannot start: %s failed with error %d (%s)", trp_child_path(child), error,
+        troupe_strerror(error));
     end(sup, (struct troupe_reason){.kind = TROUPE_EXIT_ERROR, .code = error});
 }
 
@@ -722,7 +723,8 @@ static bool sweep_up_waits(struct supervisor *sup)
     if (error < 0) {
         start_failed(sup, child, error, false);
         /* It was removed, rests, waits for memory, or ended the sweep. */
-        return sup->cursor == child && sup->sweep == SWEEP_UP && child->state != TROUPE_CHILD_STOPPED;
+        return sup->cursor == child && sup->sweep == SWEEP_UP &&
+               child->state != TROUPE_CHILD_STOPPED;
     }
     if (sup->phase != PHASE_BEGINNING && !is_asked(child, TROUPE_CHILD_START)) {
         count_restart(sup, child);
@@ -810,7 +812,8 @@ static void rest(struct supervisor *sup, struct trp_child *child)
 }
 
 /* It ended by itself: the table of supervisor.h. */
-static void ended(struct supervisor *sup, struct trp_child *child, const struct troupe_reason *reason)
+static void ended(
+    struct supervisor *sup, struct trp_child *child, const struct troupe_reason *reason)
 {
     enum troupe_restart type = child->spec->restart;
 
@@ -831,7 +834,8 @@ static void ended(struct supervisor *sup, struct trp_child *child, const struct 
     }
 }
 
-static void on_down(struct supervisor *sup, struct trp_child *child, const struct troupe_reason *reason)
+static void on_down(
+    struct supervisor *sup, struct trp_child *child, const struct troupe_reason *reason)
 {
     enum troupe_child_state state = child->state;
 
@@ -925,8 +929,7 @@ static int ask_start(
     if (sup->child_count >= sup->plan->child_max) {
         return TROUPE_ELIMIT;
     }
-    TROUPE_TRY(
-        trp_child_create(sup->memory, plan, &plan->children[0], sup->name, true, &child));
+    TROUPE_TRY(trp_child_create(sup->memory, plan, &plan->children[0], sup->name, true, &child));
     error = keep_request(sup, child, msg, TROUPE_CHILD_START);
     if (error < 0) {
         trp_child_destroy(sup->memory, child);
@@ -952,7 +955,8 @@ static void resume_group(struct supervisor *sup, struct trp_child *from)
     }
 }
 
-static int ask_terminate(struct supervisor *sup, struct troupe_message *msg, struct trp_child *child)
+static int ask_terminate(
+    struct supervisor *sup, struct troupe_message *msg, struct trp_child *child)
 {
     if (!is_alive(child)) {
         struct trp_child *next = next_child(sup, child);
@@ -1056,8 +1060,8 @@ static void count_child(struct troupe_children *list, const struct trp_child *ch
     }
 }
 
-static void write_row(const struct supervisor *sup, struct troupe_child_info *row,
-    const struct trp_child *child)
+static void write_row(
+    const struct supervisor *sup, struct troupe_child_info *row, const struct trp_child *child)
 {
     memset(row, 0, sizeof *row);
     strncpy(row->id, trp_child_id(child), sizeof row->id - 1);
@@ -1088,8 +1092,8 @@ static void on_list(struct supervisor *sup, struct troupe_message *msg)
     if (!troupe_is_request(msg)) {
         return;
     }
-    error = troupe_message_create(sup->runtime, &troupe_children_answer,
-        sizeof *list + rows * sizeof list->rows[0], &reply);
+    error = troupe_message_create(
+        sup->runtime, &troupe_children_answer, sizeof *list + rows * sizeof list->rows[0], &reply);
     if (error < 0) {
         ignore(troupe_reply_error(sup->self, msg, error));
         return;
@@ -1097,7 +1101,8 @@ static void on_list(struct supervisor *sup, struct troupe_message *msg)
     list = troupe_body(reply);
     memset(list, 0, sizeof *list);
     list->restart_count = sup->restart_count;
-    for (struct trp_child *child = first_child(sup); child != NULL; child = next_child(sup, child)) {
+    for (struct trp_child *child = first_child(sup); child != NULL;
+         child = next_child(sup, child)) {
         count_child(list, child);
         if (index >= wanted->first && list->row_count < rows) {
             write_row(sup, &list->rows[list->row_count], child);
@@ -1131,8 +1136,7 @@ static int add_children(struct supervisor *sup)
 static int make_intensity(struct supervisor *sup)
 {
     size_t entries = trp_intensity_entries(sup->plan->intensity);
-    uint64_t *times =
-        trp_memory_alloc(sup->memory, entries * sizeof *times, alignof(uint64_t));
+    uint64_t *times = trp_memory_alloc(sup->memory, entries * sizeof *times, alignof(uint64_t));
 
     if (times == NULL) {
         return TROUPE_ENOMEM;
@@ -1151,7 +1155,8 @@ static int prepare(struct supervisor *sup)
 /* Says no to everybody who still waits. */
 static void settle_all(struct supervisor *sup)
 {
-    for (struct trp_child *child = first_child(sup); child != NULL; child = next_child(sup, child)) {
+    for (struct trp_child *child = first_child(sup); child != NULL;
+         child = next_child(sup, child)) {
         settle_op(sup, child, TROUPE_CHILD_TERMINATE, TROUPE_OK);
         settle_starts(sup, child, TROUPE_ESTOPPED);
     }

@@ -69,8 +69,8 @@ struct troupe_actor *trp_actor_find(struct troupe_runtime *runtime, troupe_pid p
 }
 
 /* State and argument, before a cell is taken: what can fail for want of memory. */
-static int set_aside(struct trp_memory *memory, const struct trp_spawn *spawn, void **out_state,
-    void **out_arg)
+static int set_aside(
+    struct trp_memory *memory, const struct trp_spawn *spawn, void **out_state, void **out_arg)
 {
     *out_state = NULL;
     *out_arg = NULL;
@@ -100,7 +100,7 @@ static uint64_t next_serial(struct trp_context *context)
         return atomic_fetch_add_explicit(&context->runtime->serial, 1, memory_order_relaxed);
     }
     return ((uint64_t)worker->index + 1) << 48 |
-        atomic_load_explicit(&context->counters.spawned, memory_order_relaxed);
+           atomic_load_explicit(&context->counters.spawned, memory_order_relaxed);
 }
 
 static void set_capacity(struct troupe_actor *actor, const struct troupe_behaviour *behaviour)
@@ -155,7 +155,8 @@ int trp_actor_spawn(
         recall_cells(runtime);
         if (error == TROUPE_ELIMIT) {
             trp_report(runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, behaviour->name,
-                "cannot spawn: all %u actors allowed by limits.actors exist", runtime->limits.actors);
+                "cannot spawn: all %u actors allowed by limits.actors exist",
+                runtime->limits.actors);
         }
         return error;
     }
@@ -256,8 +257,7 @@ static void record(struct troupe_actor *self, enum troupe_exit kind, int code, c
     }
     worker->reason.kind = kind;
     worker->reason.code = code;
-    worker->reason.text =
-        text != NULL && text[0] != '\0' ? copy_text(self->runtime, text) : NULL;
+    worker->reason.text = text != NULL && text[0] != '\0' ? copy_text(self->runtime, text) : NULL;
     worker->has_reason = true;
 }
 
@@ -356,5 +356,5 @@ bool troupe_reason_is_normal(const struct troupe_reason *reason)
 bool troupe_reason_is_clean(const struct troupe_reason *reason)
 {
     return reason != NULL &&
-        (reason->kind == TROUPE_EXIT_NORMAL || reason->kind == TROUPE_EXIT_SHUTDOWN);
+           (reason->kind == TROUPE_EXIT_NORMAL || reason->kind == TROUPE_EXIT_SHUTDOWN);
 }

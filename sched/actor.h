@@ -47,21 +47,21 @@ struct trp_context;
 #define TRP_STATE_INLINE 64
 
 enum trp_phase {
-    TRP_PHASE_FREE,       /* nobody lives here */
-    TRP_PHASE_NEW,        /* init has not been entered */
-    TRP_PHASE_STARTING,   /* in init */
-    TRP_PHASE_RUNNING,    /* receives */
-    TRP_PHASE_EXITING,    /* on its way through the ten steps of exit.c */
+    TRP_PHASE_FREE,            /* nobody lives here */
+    TRP_PHASE_NEW,             /* init has not been entered */
+    TRP_PHASE_STARTING,        /* in init */
+    TRP_PHASE_RUNNING,         /* receives */
+    TRP_PHASE_EXITING,         /* on its way through the ten steps of exit.c */
     TRP_PHASE_EXITING_RESTART, /* the same; restart it when done */
     TRP_PHASE_EXITING_RELEASE, /* the same; let it go for good when done */
-    TRP_PHASE_RESTARTING, /* keeps pid and mailbox; its supervisor holds the token */
-    TRP_PHASE_DEAD,       /* waits for the grace period */
+    TRP_PHASE_RESTARTING,      /* keeps pid and mailbox; its supervisor holds the token */
+    TRP_PHASE_DEAD,            /* waits for the grace period */
 };
 
 /** What others tell an actor beside its queue.  Set by anybody, then trp_mailbox_unpark(). */
 enum trp_signal {
     TRP_SIGNAL_KILL = 1, /* ends with KILLED at the next message boundary */
-    TRP_SIGNAL_EXIT = 2, /* an exit signal is queued: one that does not trap pulls its queue up to it */
+    TRP_SIGNAL_EXIT = 2, /* an exit signal is queued: who does not trap, pulls its queue up to it */
 };
 
 /** A cleanup registered with troupe_defer(). */
@@ -103,7 +103,7 @@ struct troupe_actor {
     /* Line 0, ingress.  Any sender, under reclaim. */
     alignas(256) struct trp_mailbox mailbox;
     struct trp_charge charge;
-    _Atomic troupe_pid pid;       /* who lives here; TROUPE_NOBODY from the seal to the next spawn */
+    _Atomic troupe_pid pid; /* who lives here; TROUPE_NOBODY from the seal to the next spawn */
     _Atomic uint32_t incarnation; /* +1 at each restart in place */
     _Atomic uint32_t waiting;     /* foreign threads that wait for room: see send.c */
 
@@ -124,14 +124,14 @@ struct troupe_actor {
     alignas(TRP_CACHE_LINE) struct trp_node *head;
     troupe_receive_fn receive;
     void *state;
-    struct trp_context *context;     /* the worker's whose slice this is; NULL between slices */
-    struct troupe_message *current;  /* what is being handled */
-    _Atomic uint32_t signals;        /* any thread: enum trp_signal */
-    _Atomic uint8_t phase;           /* enum trp_phase */
-    bool taken;                      /* `current` was taken by its handler */
-    bool told;                       /* to end, by troupe_runtime_stop(), whose thread alone looks at it */
+    struct trp_context *context;    /* the worker's whose slice this is; NULL between slices */
+    struct troupe_message *current; /* what is being handled */
+    _Atomic uint32_t signals;       /* any thread: enum trp_signal */
+    _Atomic uint8_t phase;          /* enum trp_phase */
+    bool taken;                     /* `current` was taken by its handler */
+    bool told; /* to end, by troupe_runtime_stop(), whose thread alone looks at it */
     uint8_t spare;
-    uint64_t serial;                 /* number of the spawn: stable across runs, unlike addresses */
+    uint64_t serial; /* number of the spawn: stable across runs, unlike addresses */
 
     /* Line 3, the user's. */
     alignas(TRP_CACHE_LINE) unsigned char inline_state[TRP_STATE_INLINE];

@@ -53,7 +53,8 @@ void trp_assert_failed(const char *file, int line, const char *condition)
 
     if (size > 0) {
         /* Whether it can be written or not, this is the end. */
-        ssize_t ignored = write(STDERR_FILENO, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
+        ssize_t ignored =
+            write(STDERR_FILENO, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
 
         (void)ignored;
     }

@@ -78,8 +78,7 @@ static inline void trp_charge_give(struct trp_charge *charge, uint32_t count, ui
 
     /* release: we are done with the messages given back.
      * PAIR charge.room: acquire in trp_charge_take(). */
-    atomic_store_explicit(
-        &charge->out, out + TRP_CHARGE_ONE * count + bytes, memory_order_release);
+    atomic_store_explicit(&charge->out, out + TRP_CHARGE_ONE * count + bytes, memory_order_release);
 }
 
 /** What is queued now, `count << 40 | bytes`; a moment's view.  Any thread. */

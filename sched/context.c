@@ -107,7 +107,8 @@ bool troupe_is_alive(struct troupe_runtime *runtime, troupe_pid pid)
         /* acquire: whoever is told "no" sees what the actor did before.  PAIR actor.phase. */
         uint8_t phase = atomic_load_explicit(&actor->phase, memory_order_acquire);
 
-        alive = phase >= TRP_PHASE_NEW && phase <= TRP_PHASE_RUNNING &&
+        alive =
+            phase >= TRP_PHASE_NEW && phase <= TRP_PHASE_RUNNING &&
             (atomic_load_explicit(&actor->signals, memory_order_acquire) & TRP_SIGNAL_KILL) == 0;
     }
     trp_context_leave(&visit);

@@ -23,8 +23,8 @@ struct trp_counters {
 static inline void trp_count(_Atomic uint64_t *counter, uint64_t more)
 {
     /* relaxed: written by us alone, and a number to those who read it. */
-    atomic_store_explicit(counter,
-        atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+    atomic_store_explicit(
+        counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
 }
 
 /** Free cells, oldest first, so that a slot rests as long as possible before it is used again. */
@@ -58,7 +58,7 @@ struct trp_context {
 struct trp_shard {
     alignas(128) struct trp_lock lock;
     struct trp_context context; /* under lock */
-    struct trp_shard *outer;    /* under lock: that its holder had locked before, of another runtime */
+    struct trp_shard *outer; /* under lock: that its holder had locked before, of another runtime */
 };
 
 /** What trp_context_enter() has to undo. */

@@ -120,8 +120,7 @@ enum trp_module {
     TRP_MODULE_COUNT,
 };
 void *trp_runtime_module(const struct troupe_runtime *runtime, enum trp_module module);
-void trp_runtime_set_module(
-    struct troupe_runtime *runtime, enum trp_module module, void *data);
+void trp_runtime_set_module(struct troupe_runtime *runtime, enum trp_module module, void *data);
 
 /* ---- time, randomness, reports ---- */
 
@@ -198,8 +197,7 @@ struct trp_hooks {
 
     /** Exit steps 8 and 9: seals the watchers and tells at most `budget` of them; true when all have been told.
      * When the mailbox is kept the seal is opened again at the end. */
-    bool (*notify)(
-        struct troupe_actor *self, const struct troupe_reason *reason, unsigned budget);
+    bool (*notify)(struct troupe_actor *self, const struct troupe_reason *reason, unsigned budget);
 
     /** The runtime stops: tells `pid` to shut down, in order. */
     void (*shutdown)(struct troupe_runtime *runtime, troupe_pid pid);

@@ -132,8 +132,8 @@ static void report_failure(struct troupe_actor *actor, const struct troupe_reaso
     }
 }
 
-void trp_exit_begin(struct trp_worker *worker, struct troupe_actor *actor,
-    const struct troupe_reason *reason)
+void trp_exit_begin(
+    struct trp_worker *worker, struct troupe_actor *actor, const struct troupe_reason *reason)
 {
     struct trp_extra *extra;
     enum trp_phase phase = phase_of(actor);
@@ -314,7 +314,7 @@ static bool is_late(const struct troupe_actor *actor)
 {
     /* relaxed: nobody pushes after the grace period. */
     return atomic_load_explicit(&actor->mailbox.tail, memory_order_relaxed) !=
-        (uintptr_t)&actor->mailbox.stub;
+           (uintptr_t)&actor->mailbox.stub;
 }
 
 static bool has_late(const struct bundle *bundle)
@@ -348,9 +348,8 @@ void trp_exit_flush(struct trp_context *context, bool force)
     struct trp_zombies *zombies = &context->zombies;
     struct bundle *bundle;
 
-    if (zombies->count == 0 ||
-        (!force && zombies->count < 64 &&
-            trp_context_now(context) - zombies->since_ns < 1000000U)) {
+    if (zombies->count == 0 || (!force && zombies->count < 64 &&
+                                   trp_context_now(context) - zombies->since_ns < 1000000U)) {
         return;
     }
     bundle = (struct bundle *)(void *)zombies->first->inline_state;

@@ -24,8 +24,8 @@ static_assert(sizeof(struct trp_last) <= TRP_STATE_INLINE, "fits where the state
  * A killed actor, and one whose init failed, is not asked to terminate; one whose init was never entered has
  * nothing to destroy.
  */
-void trp_exit_begin(struct trp_worker *worker, struct troupe_actor *actor,
-    const struct troupe_reason *reason);
+void trp_exit_begin(
+    struct trp_worker *worker, struct troupe_actor *actor, const struct troupe_reason *reason);
 
 enum trp_exit_outcome {
     TRP_EXIT_MORE,    /* the budget is used up: queue the slot again */

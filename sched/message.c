@@ -45,8 +45,8 @@ int troupe_message_create(struct troupe_runtime *runtime, const struct troupe_ty
         return error;
     }
     /* Beyond one cache line it may become a request without being copied. */
-    msg = trp_message_create(&visit.context->pool, type, size,
-        size > TROUPE_BODY_INLINE ? TRP_MESSAGE_EXTENDED : 0);
+    msg = trp_message_create(
+        &visit.context->pool, type, size, size > TROUPE_BODY_INLINE ? TRP_MESSAGE_EXTENDED : 0);
     trp_context_leave(&visit);
     if (msg == NULL) {
         return TROUPE_ENOMEM;

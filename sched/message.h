@@ -39,7 +39,7 @@ enum trp_message_flag {
     TRP_MESSAGE_EXTENDED = 2, /* an extension stands between header and body */
     TRP_MESSAGE_REQUEST = 4,  /* somebody waits for an answer to it */
     TRP_MESSAGE_EMPTIED = 8,  /* its body moved on, or was destroyed */
-    TRP_MESSAGE_REFUSED = 16, /* a request that was answered with an error, which it carries, for want of memory */
+    TRP_MESSAGE_REFUSED = 16, /* a request that carries its answer, an error, for want of memory */
 };
 
 /** `block` of a message whose memory came straight from the allocator. */
@@ -78,7 +78,7 @@ static inline void *trp_message_body(const struct troupe_message *msg)
 {
     /* The flag's value is the number of 16-byte steps to go: 2 << 4 is the extension's size. */
     return (char *)(uintptr_t)msg + sizeof(struct troupe_message) +
-        ((size_t)(msg->flags & TRP_MESSAGE_EXTENDED) << 4);
+           ((size_t)(msg->flags & TRP_MESSAGE_EXTENDED) << 4);
 }
 
 static inline struct troupe_message *trp_message_of(struct trp_node *node)
@@ -114,7 +114,7 @@ static inline struct troupe_runtime *trp_message_runtime(const struct troupe_mes
 static inline size_t trp_message_head(uint16_t flags)
 {
     return sizeof(struct troupe_message) +
-        (flags & TRP_MESSAGE_EXTENDED ? sizeof(struct trp_extension) : 0);
+           (flags & TRP_MESSAGE_EXTENDED ? sizeof(struct trp_extension) : 0);
 }
 
 /** A message with room for `size` bytes of body, from `pool`; NULL without memory. */

@@ -24,10 +24,10 @@ struct trp_worker;
 
 struct trp_park {
     struct trp_lock lock;
-    struct trp_list parked;                /* under lock: newest first */
-    struct trp_worker *poller;             /* under lock: the parked worker that sleeps in the poller */
-    uint32_t workers;                      /* under lock: that run */
-    alignas(128) _Atomic uint64_t word;    /* written under lock, read by anybody */
+    struct trp_list parked;    /* under lock: newest first */
+    struct trp_worker *poller; /* under lock: the parked worker that sleeps in the poller */
+    uint32_t workers;          /* under lock: that run */
+    alignas(128) _Atomic uint64_t word; /* written under lock, read by anybody */
 };
 
 /** A worker's part. */

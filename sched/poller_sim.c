@@ -19,7 +19,7 @@ struct trp_poller {
     struct trp_memory *memory;
     struct trp_list fed;    /* one struct trp_poller_fed for each io */
     struct trp_event event; /* woken, or fed */
-    uint32_t seen;          /* its value when a wait ended last; another value ends the next wait at once */
+    uint32_t seen; /* its value when a wait ended last; another value ends the next wait at once */
 };
 
 int trp_poller_create(struct trp_memory *memory, struct trp_poller **out_poller)
@@ -49,8 +49,8 @@ void trp_poller_destroy(struct trp_poller *poller, struct trp_memory *memory)
 static void sleep_until_woken(struct trp_poller *poller, int timeout_ms)
 {
     uint64_t until_ns = timeout_ms == TROUPE_FOREVER
-        ? TRP_EVENT_FOREVER
-        : trp_port_now_ns() + (uint64_t)timeout_ms * 1000000U;
+                            ? TRP_EVENT_FOREVER
+                            : trp_port_now_ns() + (uint64_t)timeout_ms * 1000000U;
 
     trp_reclaim_leave(true);
     trp_event_wait(&poller->event, poller->seen, until_ns);

@@ -277,9 +277,8 @@ void trp_trace(enum trp_trace_point point, uint64_t a, uint64_t b)
 
 static bool is_ready(const struct thread *thread)
 {
-    return thread->alive &&
-        (thread->event == NULL || thread->event->opaque != thread->value ||
-            thread->until_ns <= sim.now_ns);
+    return thread->alive && (thread->event == NULL || thread->event->opaque != thread->value ||
+                                thread->until_ns <= sim.now_ns);
 }
 
 static unsigned list_ready(unsigned *out)

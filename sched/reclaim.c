@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <urcu-qsbr.h>
+/* After the flavour. */
 #include <urcu-call-rcu.h>
 
 #include "tsan.h"

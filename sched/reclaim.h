@@ -15,8 +15,9 @@
 #include "base.h"
 
 struct trp_reclaim {
-    void *opaque[2];                              /* liburcu's rcu_head */
-    void (*done)(struct trp_reclaim *reclaim);    /* called once, on a thread of liburcu's; must not block */
+    void *opaque[2]; /* liburcu's rcu_head */
+    /* Called once, on a thread of liburcu's; must not block. */
+    void (*done)(struct trp_reclaim *reclaim);
 };
 
 /** Makes this thread a reader, offline.  Repeated calls do nothing.  TROUPE_EFORKED in a forked child. */

@@ -43,7 +43,8 @@ struct troupe_actor *trp_runq_pop(struct trp_runq *runq)
 
     while (head != tail) {
         /* relaxed: we wrote it ourselves. */
-        struct troupe_actor *actor = atomic_load_explicit(slot_at(runq, head), memory_order_relaxed);
+        struct troupe_actor *actor =
+            atomic_load_explicit(slot_at(runq, head), memory_order_relaxed);
 
         /* release: the slot has been read before anybody may write over it: us, so this is for form.
          * PAIR runq.head: acquire in push. */
@@ -56,7 +57,8 @@ struct troupe_actor *trp_runq_pop(struct trp_runq *runq)
 }
 
 /* Copies the older half of `victim` behind `tail` of `into`; returns how many, or 0 when empty. */
-static uint32_t copy_half(struct trp_runq *victim, uint64_t head, struct trp_runq *into, uint64_t tail)
+static uint32_t copy_half(
+    struct trp_runq *victim, uint64_t head, struct trp_runq *into, uint64_t tail)
 {
     /* acquire: the slots and the actors in them.  PAIR runq.tail: push. */
     uint64_t end = atomic_load_explicit(&victim->tail, memory_order_acquire);

@@ -35,8 +35,9 @@ static bool are_options_right(const struct troupe_runtime_options *options)
     const struct troupe_allocator *allocator = options->allocator;
 
     return options->workers >= TROUPE_NO_THREADS && options->workers <= TROUPE_WORKERS_MAX &&
-        options->watchdog_ms >= TROUPE_NO_WATCHDOG && options->limits.actors < (uint32_t)1 << 28 &&
-        (allocator == NULL || (allocator->allocate != NULL && allocator->release != NULL));
+           options->watchdog_ms >= TROUPE_NO_WATCHDOG &&
+           options->limits.actors < (uint32_t)1 << 28 &&
+           (allocator == NULL || (allocator->allocate != NULL && allocator->release != NULL));
 }
 
 static void set_options(
@@ -118,8 +119,7 @@ static void init_parts(struct troupe_runtime *runtime)
     trp_lock_init(&runtime->lock);
     trp_event_init(&runtime->stopped);
     trp_event_init(&runtime->watchdog.event);
-    trp_reporter_init(
-        &runtime->reporter, runtime->options.report, runtime->options.report_context);
+    trp_reporter_init(&runtime->reporter, runtime->options.report, runtime->options.report_context);
     trp_park_init(&runtime->park);
     trp_inject_init(&runtime->inject, runtime->shard_count);
     init_shards(runtime);
@@ -136,8 +136,8 @@ static void fini_parts(struct troupe_runtime *runtime)
 
 static int make_parts(struct troupe_runtime *runtime)
 {
-    int error = trp_table_init(
-        &runtime->table, runtime, runtime->limits.actors, runtime->options.seed);
+    int error =
+        trp_table_init(&runtime->table, runtime, runtime->limits.actors, runtime->options.seed);
 
     if (error < 0) {
         return error;
@@ -287,7 +287,7 @@ bool trp_runtime_start_spare(struct troupe_runtime *runtime)
         }
     }
     return count < runtime->worker_max && make_worker(runtime, count) == TROUPE_OK &&
-        launch_spare(runtime, count);
+           launch_spare(runtime, count);
 }
 
 static int start_locked(struct troupe_runtime *runtime)
@@ -370,8 +370,8 @@ static void read_books(struct troupe_runtime *runtime, struct troupe_books *book
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         add_counters(books, &runtime->shards[i].context.counters);
     }
-    books->queued = books->sent - books->handled - books->refused - books->shed - books->dead -
-        books->bounced;
+    books->queued =
+        books->sent - books->handled - books->refused - books->shed - books->dead - books->bounced;
     /* relaxed: each number is a little old. */
     books->stuck = atomic_load_explicit(&runtime->watchdog.stuck, memory_order_relaxed);
     books->memory = atomic_load_explicit(&runtime->memory.held, memory_order_relaxed);
@@ -590,8 +590,8 @@ static bool end_actors(struct troupe_runtime *runtime, int wait_ms)
         end_ns = begin_ns + (uint64_t)wait_ms * 1000000U;
     }
     return await_end(runtime, half_ns, true, shut_down) ||
-        await_end(runtime, half_ns, false, shut_down) ||
-        await_end(runtime, end_ns, false, kill_actor);
+           await_end(runtime, half_ns, false, shut_down) ||
+           await_end(runtime, end_ns, false, kill_actor);
 }
 
 /* Waits until every foreign thread that is inside has left: who comes later sees `stopping`, and spawns nobody. */

@@ -28,7 +28,7 @@ enum trp_runtime_state {
 struct trp_watchdog {
     struct trp_port_thread thread;
     struct trp_event event;
-    _Atomic bool asleep; /* deeply: nobody has run for a while */
+    _Atomic bool asleep;                                    /* deeply: nobody has run for a while */
     uint64_t seen[TROUPE_WORKERS_MAX + TRP_SPARES_MAX];     /* watchdog: beats at its last look */
     uint64_t since_ns[TROUPE_WORKERS_MAX + TRP_SPARES_MAX]; /* watchdog: when they last changed */
     bool reported[TROUPE_WORKERS_MAX + TRP_SPARES_MAX];     /* watchdog */
@@ -80,8 +80,7 @@ bool trp_watchdog_look(struct troupe_runtime *runtime, uint64_t now_ns);
 static inline void trp_watchdog_rouse(struct troupe_runtime *runtime)
 {
     /* relaxed: seen late, the watchdog sleeps a little longer; the worker asks at every wake-up. */
-    if (trp_unlikely(
-            atomic_load_explicit(&runtime->watchdog.asleep, memory_order_relaxed))) {
+    if (trp_unlikely(atomic_load_explicit(&runtime->watchdog.asleep, memory_order_relaxed))) {
         atomic_store_explicit(&runtime->watchdog.asleep, false, memory_order_relaxed);
         trp_event_wake(&runtime->watchdog.event);
     }

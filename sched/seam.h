@@ -13,13 +13,13 @@
 
 /** What is being decided. */
 enum trp_choice {
-    TRP_CHOOSE_THREAD,  /* which virtual thread runs next; port_sim.c asks itself */
-    TRP_CHOOSE_VICTIM,  /* at whom a thief looks first */
-    TRP_CHOOSE_STEAL,   /* take what is queued there, or let it be */
-    TRP_CHOOSE_WAKE,    /* wake a worker for surplus work, or not */
-    TRP_CHOOSE_LIFO,    /* run the LIFO slot, or pass over it */
-    TRP_CHOOSE_SLICE,   /* how many messages this slice may handle */
-    TRP_CHOOSE_SHARD,   /* which injection shard a worker looks into first */
+    TRP_CHOOSE_THREAD, /* which virtual thread runs next; port_sim.c asks itself */
+    TRP_CHOOSE_VICTIM, /* at whom a thief looks first */
+    TRP_CHOOSE_STEAL,  /* take what is queued there, or let it be */
+    TRP_CHOOSE_WAKE,   /* wake a worker for surplus work, or not */
+    TRP_CHOOSE_LIFO,   /* run the LIFO slot, or pass over it */
+    TRP_CHOOSE_SLICE,  /* how many messages this slice may handle */
+    TRP_CHOOSE_SHARD,  /* which injection shard a worker looks into first */
     TRP_CHOOSE_COUNT,
 };
 

@@ -61,8 +61,7 @@ static int admit(struct troupe_actor *actor, uint32_t count, uint64_t bytes, boo
         return bytes > (cap & TRP_CHARGE_BYTES) ? TROUPE_EMSGSIZE : TROUPE_EFULL;
     }
     /* relaxed: a waiter that comes just now may be overtaken once. */
-    if (trp_unlikely(!waited &&
-            atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
+    if (trp_unlikely(!waited && atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
         return TROUPE_EFULL;
     }
     if (trp_fault(TRP_FAULT_FULL)) {
@@ -96,7 +95,8 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
 struct waiter {
     struct trp_list entry; /* under the extra's lock */
     bool registered;       /* its thread's: counted in `waiting`, and in the list or called */
-    _Atomic bool called;   /* it is this one's turn, or the actor has ended: the caller's last touch */
+    _Atomic bool
+        called; /* it is this one's turn, or the actor has ended: the caller's last touch */
     struct trp_event event;
 };
 
@@ -258,8 +258,8 @@ static int wait_for_room(
     struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
 {
     uint64_t until_ns = wait_ms == TROUPE_FOREVER
-        ? TRP_EVENT_FOREVER
-        : trp_port_now_ns() + (uint64_t)wait_ms * 1000000U;
+                            ? TRP_EVENT_FOREVER
+                            : trp_port_now_ns() + (uint64_t)wait_ms * 1000000U;
     struct waiter waiter = {.registered = false};
 
     trp_event_init(&waiter.event);
@@ -273,7 +273,8 @@ static int wait_for_room(
             return error;
         }
         error = try_as_waiter(&visit, to, msg, &waiter);
-        if (error == TROUPE_EFULL && until_ns != TRP_EVENT_FOREVER && trp_port_now_ns() >= until_ns) {
+        if (error == TROUPE_EFULL && until_ns != TRP_EVENT_FOREVER &&
+            trp_port_now_ns() >= until_ns) {
             error = give_up(&visit, to, &waiter);
         }
         if (error < 0 && error != TROUPE_EFULL) {
@@ -295,7 +296,7 @@ static int wait_for_room(
 static bool is_body_right(const struct troupe_type *type, const void *body, size_t size)
 {
     return type != NULL && (body != NULL) == (size > 0) && size >= type->size &&
-        (size == type->size || type->variable) && size <= TROUPE_BODY_MAX;
+           (size == type->size || type->variable) && size <= TROUPE_BODY_MAX;
 }
 
 int troupe_send_bytes(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
@@ -342,7 +343,8 @@ static void let_go(struct troupe_message *msg, troupe_pid sender)
 }
 
 /* It was refused: as it was before. */
-static void take_back(struct trp_context *context, struct trp_list *held, struct troupe_message *msg)
+static void take_back(
+    struct trp_context *context, struct trp_list *held, struct troupe_message *msg)
 {
     msg->flags &= (uint16_t)~TRP_MESSAGE_CHARGED;
     trp_message_set_runtime(msg, context->runtime);
@@ -379,7 +381,8 @@ int troupe_send_message(struct troupe_actor *self, troupe_pid to, struct troupe_
 }
 
 /* Undoes troupe_take(): the handler's message has its body and its caller again. */
-static void give_back(struct troupe_actor *self, struct troupe_message *msg, struct troupe_message *copy)
+static void give_back(
+    struct troupe_actor *self, struct troupe_message *msg, struct troupe_message *copy)
 {
     struct trp_context *context = trp_context_of(self);
 
@@ -419,8 +422,8 @@ static uint64_t chain(struct troupe_message **msgs, size_t count, troupe_pid sen
         let_go(msgs[i], sender);
         bytes += trp_message_weight(msgs[i]);
         /* relaxed: the push publishes them. */
-        atomic_store_explicit(&msgs[i]->node.next, i + 1 < count ? &msgs[i + 1]->node : NULL,
-            memory_order_relaxed);
+        atomic_store_explicit(
+            &msgs[i]->node.next, i + 1 < count ? &msgs[i + 1]->node : NULL, memory_order_relaxed);
     }
     return bytes;
 }

@@ -23,7 +23,7 @@
 
 struct trp_sim_options {
     uint64_t seed;
-    uint64_t steps_max;                   /* a run that takes more has no end: aborts; 0: no limit */
+    uint64_t steps_max; /* a run that takes more has no end: aborts; 0: no limit */
     uint32_t fault_odds[TRP_FAULT_COUNT]; /* of 65536 chances to fail, so many do */
     FILE *trace;                          /* every step is printed there; NULL: nowhere */
 };

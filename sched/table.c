@@ -22,8 +22,7 @@ int trp_table_init(
     atomic_init(&table->segment_count, 0);
     trp_lock_init(&table->lock);
     table->memory = trp_runtime_memory(runtime);
-    table->segments =
-        trp_memory_alloc(table->memory, directory_size(table), TRP_CACHE_LINE);
+    table->segments = trp_memory_alloc(table->memory, directory_size(table), TRP_CACHE_LINE);
     if (table->segments == NULL) {
         trp_lock_fini(&table->lock);
         return TROUPE_ENOMEM;
@@ -97,8 +96,8 @@ static int grow(struct trp_table *table, struct trp_cells *cells)
     return TROUPE_OK;
 }
 
-static void append(struct trp_cells *cells, struct troupe_actor *first, struct troupe_actor *last,
-    uint32_t count)
+static void append(
+    struct trp_cells *cells, struct troupe_actor *first, struct troupe_actor *last, uint32_t count)
 {
     last->link = NULL;
     if (cells->last != NULL) {

@@ -83,8 +83,8 @@ static inline struct troupe_actor *trp_table_find(const struct trp_table *table,
     /* The line is about to be written: fetch it so, not shared first. */
     __builtin_prefetch(actor, 1);
     /* acquire: what spawn wrote before it published the pid.  PAIR actor.pid: release in actor.c. */
-    if (trp_unlikely(
-            atomic_load_explicit(&actor->pid, memory_order_acquire) != pid || pid == TROUPE_NOBODY)) {
+    if (trp_unlikely(atomic_load_explicit(&actor->pid, memory_order_acquire) != pid ||
+                     pid == TROUPE_NOBODY)) {
         return NULL;
     }
     return actor;

@@ -232,8 +232,8 @@ void trp_tick_retire(
     struct trp_timer *timer = timer_of(tick);
     bool mine = self != NULL && timer->incarnation == troupe_incarnation(self);
     /* relaxed: written by the token's holder, whom the caller is. */
-    bool alive = mine &&
-        atomic_load_explicit(&self->phase, memory_order_relaxed) == TRP_PHASE_RUNNING;
+    bool alive =
+        mine && atomic_load_explicit(&self->phase, memory_order_relaxed) == TRP_PHASE_RUNNING;
 
     if (alive && timer->period_ms > 0 && !timer->cancelled) {
         arm_again(self, timer);

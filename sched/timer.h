@@ -55,7 +55,7 @@ struct trp_timer {
     uint8_t index;
 
     /* The owner's. */
-    struct trp_list entry; /* in the owner's list of timers or of calls */
+    struct trp_list entry;   /* in the owner's list of timers or of calls */
     _Atomic uint64_t serial; /* moves on at each use of the block; read through stale handles */
     struct troupe_actor *owner;
     uint32_t incarnation; /* of the owner when it was armed */

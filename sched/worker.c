@@ -136,7 +136,7 @@ static uint64_t backlog_ns(const struct trp_worker *worker)
 {
     /* relaxed: an estimate.  PAIR worker.slice_ns. */
     return trp_runq_length(&worker->runq) *
-        atomic_load_explicit(&worker->slice_ns, memory_order_relaxed);
+           atomic_load_explicit(&worker->slice_ns, memory_order_relaxed);
 }
 
 /* Wakes another worker if there is more queued here than it costs. */
@@ -170,8 +170,8 @@ void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor
     struct troupe_actor *displaced;
 
     if (worker == NULL) {
-        unsigned shard =
-            (unsigned)(trp_container_of(context, struct trp_shard, context) - context->runtime->shards);
+        unsigned shard = (unsigned)(trp_container_of(context, struct trp_shard, context) -
+                                    context->runtime->shards);
 
         inject(context->runtime, shard, actor);
         return;
@@ -194,8 +194,7 @@ static void credit(struct trp_worker *worker, struct troupe_actor *actor)
         worker->charged_bytes = 0;
         /* relaxed: a waiter that we miss here has not seen our room either, looks again after it registered, or is
          * seen at the next credit or after parking.  See send.c. */
-        if (trp_unlikely(
-                atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
+        if (trp_unlikely(atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
             trp_send_admit(actor);
         }
     }
@@ -422,8 +421,7 @@ static bool heed_signals(struct trp_worker *worker, struct troupe_actor *actor)
         return true;
     }
     /* relaxed: a bit set again comes with another message. */
-    atomic_fetch_and_explicit(
-        &actor->signals, ~(uint32_t)TRP_SIGNAL_EXIT, memory_order_acq_rel);
+    atomic_fetch_and_explicit(&actor->signals, ~(uint32_t)TRP_SIGNAL_EXIT, memory_order_acq_rel);
     if ((signals & TRP_SIGNAL_EXIT) && !actor->trap_exit && is_condemned(actor)) {
         pull_exit(worker, actor);
         return true;
@@ -472,8 +470,7 @@ enum outcome {
 };
 
 /* Nothing was found to pop: parks, or finds out why not.  True: *out says how the slice ends. */
-static bool pause_slice(
-    struct trp_worker *worker, struct troupe_actor *actor, enum outcome *out)
+static bool pause_slice(struct trp_worker *worker, struct troupe_actor *actor, enum outcome *out)
 {
     struct trp_node *spent = NULL;
 
@@ -589,8 +586,7 @@ static void let_go(struct trp_worker *worker, struct troupe_actor *actor, enum o
     }
     credit(worker, actor);
     actor->current = NULL;
-    if (outcome == SLICE_EXIT &&
-        trp_exit_continue(&worker->context, actor) == TRP_EXIT_OVER) {
+    if (outcome == SLICE_EXIT && trp_exit_continue(&worker->context, actor) == TRP_EXIT_OVER) {
         return;
     }
     actor->context = NULL;
@@ -624,8 +620,7 @@ static void run_slice(struct trp_worker *worker, struct troupe_actor *actor)
 {
     trp_trace(TRP_TRACE_SLICE, worker->index, actor->serial);
     /* relaxed, all three: for a report of the watchdog's, which may name the slice before. */
-    atomic_store_explicit(
-        &worker->behaviour, actor->behaviour->name, memory_order_relaxed);
+    atomic_store_explicit(&worker->behaviour, actor->behaviour->name, memory_order_relaxed);
     atomic_store_explicit(&worker->behaviour_pid,
         atomic_load_explicit(&actor->pid, memory_order_relaxed), memory_order_relaxed);
     beat(worker);
@@ -697,10 +692,10 @@ static bool take_injected(struct trp_worker *worker)
     struct troupe_actor *taken[TAKE_BATCH];
     struct trp_inject *inject_queue = &worker->runtime->inject;
     uint32_t room = TRP_RUNQ_SLOTS - trp_runq_length(&worker->runq);
-    unsigned shard = trp_choose(
-        TRP_CHOOSE_SHARD, inject_queue->count, worker->index % inject_queue->count);
-    unsigned count = trp_inject_take(
-        inject_queue, shard, taken, room < TAKE_BATCH ? room : TAKE_BATCH);
+    unsigned shard =
+        trp_choose(TRP_CHOOSE_SHARD, inject_queue->count, worker->index % inject_queue->count);
+    unsigned count =
+        trp_inject_take(inject_queue, shard, taken, room < TAKE_BATCH ? room : TAKE_BATCH);
 
     for (unsigned i = 0; i < count; i++) {
         enqueue(worker, taken[i]);
@@ -869,8 +864,8 @@ static bool is_told_to_stop(const struct trp_worker *worker)
     /* seq_cst: after registering as parked.  PAIR runtime.stop.
      * relaxed: `retire` is set before a nudge, which takes the park lock, as we did. */
     return atomic_load_explicit(&worker->runtime->stop, memory_order_seq_cst) ||
-        (atomic_load_explicit(&worker->retire, memory_order_relaxed) &&
-            trp_wheel_next(&worker->wheel) == TRP_NEVER);
+           (atomic_load_explicit(&worker->retire, memory_order_relaxed) &&
+               trp_wheel_next(&worker->wheel) == TRP_NEVER);
 }
 
 /* Registers as parked and looks once more.  True: sleep. */
@@ -881,12 +876,12 @@ static bool park(struct trp_worker *worker)
     trp_exit_flush(&worker->context, true);
     trp_pool_trim(&worker->context.pool);
     worker->event_value = trp_event_value(&worker->event);
-    worker->polls = trp_park_enter(
-        &runtime->park, worker, worker->mode == TRP_WORKER_SEARCHING, true);
+    worker->polls =
+        trp_park_enter(&runtime->park, worker, worker->mode == TRP_WORKER_SEARCHING, true);
     worker->mode = TRP_WORKER_PARKED;
     worker->spins = 0;
     return !is_work_left(runtime) && trp_stack_is_empty(&worker->returned) &&
-        !is_told_to_stop(worker);
+           !is_told_to_stop(worker);
 }
 
 /* Back from parking, however it ended. */

@@ -48,27 +48,27 @@ struct trp_worker {
     unsigned index;
 
     /* Owner. */
-    uint64_t now_ns;              /* the clock when it was read last */
-    uint64_t tick_ns;             /* the clock at the last round of duties */
-    uint64_t polled_ns;           /* when this worker last looked at the poller */
+    uint64_t now_ns;    /* the clock when it was read last */
+    uint64_t tick_ns;   /* the clock at the last round of duties */
+    uint64_t polled_ns; /* when this worker last looked at the poller */
     uint64_t random;
-    uint32_t slices;              /* since the last round of duties */
-    uint32_t rounds;              /* of duties */
-    uint32_t lifo_runs;           /* in a row */
-    uint32_t spins;               /* rounds of searching in vain */
+    uint32_t slices;    /* since the last round of duties */
+    uint32_t rounds;    /* of duties */
+    uint32_t lifo_runs; /* in a row */
+    uint32_t spins;     /* rounds of searching in vain */
     enum trp_worker_mode mode;
-    bool polls;                   /* parked in the poller */
-    uint32_t event_value;         /* of `event`, before registering as parked */
-    jmp_buf *unwind;              /* where troupe_exit() goes: in a frame that is live while callbacks run */
-    struct troupe_reason reason;  /* of the current actor: recorded by troupe_fail(), troupe_exit(), a signal */
+    bool polls;                  /* parked in the poller */
+    uint32_t event_value;        /* of `event`, before registering as parked */
+    jmp_buf *unwind;             /* where troupe_exit() goes, while callbacks run */
+    struct troupe_reason reason; /* recorded by the current actor, or by a signal to it */
     bool has_reason;
-    uint32_t steps;               /* to go in trp_worker_run() */
-    uint32_t handled;             /* in this slice */
-    uint32_t limit;               /* of `handled`: then the slice ends; 0: its actor was refused */
-    uint32_t refusals;            /* slices in a row that ended so */
-    uint32_t refused;             /* slices that ended so since the last round of duties */
-    uint32_t charged;             /* of them charged, */
-    uint64_t charged_bytes;       /* and their weight, not yet given back */
+    uint32_t steps;         /* to go in trp_worker_run() */
+    uint32_t handled;       /* in this slice */
+    uint32_t limit;         /* of `handled`: then the slice ends; 0: its actor was refused */
+    uint32_t refusals;      /* slices in a row that ended so */
+    uint32_t refused;       /* slices that ended so since the last round of duties */
+    uint32_t charged;       /* of them charged, */
+    uint64_t charged_bytes; /* and their weight, not yet given back */
     struct trp_port_thread thread;
 
     /* Owner, or the watchdog when rescuing. */
@@ -77,17 +77,17 @@ struct trp_worker {
     _Atomic bool lifo_rescue; /* watchdog */
 
     /* Owner writes, the watchdog reads. */
-    alignas(128) _Atomic uint64_t beats;      /* slices begun and ended: odd while in one */
-    _Atomic(const char *) behaviour;          /* name of whose slice it is */
+    alignas(128) _Atomic uint64_t beats; /* slices begun and ended: odd while in one */
+    _Atomic(const char *) behaviour;     /* name of whose slice it is */
     _Atomic troupe_pid behaviour_pid;
-    _Atomic uint64_t slice_ns;                /* what a slice takes: moving average; raised by the watchdog */
-    _Atomic bool retire;                      /* watchdog: a spare worker that is not needed any more */
-    _Atomic bool gone;                        /* owner: it has left for good, and its thread can be joined */
+    _Atomic uint64_t slice_ns; /* what a slice takes: moving average; raised by the watchdog */
+    _Atomic bool retire;       /* watchdog: a spare worker that is not needed any more */
+    _Atomic bool gone;         /* owner: it has left for good, and its thread can be joined */
 
     /* Any thread. */
-    alignas(128) struct trp_event event;      /* where it sleeps */
-    struct trp_parker parker;                 /* park.c */
-    struct trp_stack returned;                /* reclaim: cells whose grace period is over */
+    alignas(128) struct trp_event event; /* where it sleeps */
+    struct trp_parker parker;            /* park.c */
+    struct trp_stack returned;           /* reclaim: cells whose grace period is over */
     struct trp_runq runq;
     struct trp_wheel wheel;
 };
@@ -121,7 +121,7 @@ unsigned trp_worker_fire(struct trp_context *context, struct trp_worker *of, uin
 void trp_worker_take_returned(struct trp_worker *worker);
 
 /** Ends a node that left the queue of `actor` after it was handled or dropped.  Token's holder. */
-void trp_worker_retire(
-    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *msg, int status);
+void trp_worker_retire(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *msg, int status);
 
 #endif

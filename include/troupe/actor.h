@@ -88,10 +88,10 @@ typedef uint64_t troupe_ref;
 struct troupe_spawn_options {
     const struct troupe_behaviour *behaviour; /* required */
     const void *arg;                          /* given to init */
-    size_t arg_size;     /* so many bytes of `arg` are copied at spawn; 0: the pointer is passed on */
-    const char *name;    /* registered before init runs; NULL: no name */
-    bool link;           /* linked to the spawner from its first instruction */
-    troupe_ref *monitor; /* monitored by the spawner from its first instruction; the ref goes here */
+    size_t arg_size;  /* so many bytes of `arg` are copied at spawn; 0: the pointer is passed on */
+    const char *name; /* registered before init runs; NULL: no name */
+    bool link;        /* linked to the spawner from its first instruction */
+    troupe_ref *monitor; /* the ref of a monitor by the spawner from its first instruction */
 };
 
 /**
@@ -168,8 +168,8 @@ TROUPE_API TROUPE_NORETURN void troupe_abandon(
 #define TROUPE_CHECK(self, condition)                                                              \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            troupe_abandon((self), TROUPE_ECHECK,                                                  \
-                __FILE__ ":" TROUPE_CHECK_TEXT(__LINE__) ": " #condition);                         \
+            troupe_abandon(                                                                        \
+                (self), TROUPE_ECHECK, __FILE__ ":" TROUPE_CHECK_TEXT(__LINE__) ": " #condition);  \
         }                                                                                          \
     } while (0)
 

@@ -34,7 +34,7 @@ extern TROUPE_API const struct troupe_type troupe_down;
 struct troupe_exited {
     troupe_pid pid; /* who ended, or who sent the signal; TROUPE_NOBODY: a foreign thread */
     struct troupe_reason reason;
-    bool linked;    /* true: by a link; false: sent with troupe_send_exit() or troupe_runtime_exit() */
+    bool linked; /* true: by a link; false: sent with troupe_send_exit() or troupe_runtime_exit() */
 };
 extern TROUPE_API const struct troupe_type troupe_exited;
 
@@ -109,8 +109,8 @@ TROUPE_API TROUPE_CHECKED int troupe_kill(struct troupe_actor *self, troupe_pid 
  *          TROUPE_ESTOPPED   the runtime stops, or has been stopped
  *          TROUPE_ENOMEM, TROUPE_ELIMIT; a pid that is gone gives TROUPE_OK and NOPROC
  */
-TROUPE_API TROUPE_CHECKED int troupe_join(struct troupe_runtime *runtime, troupe_pid pid,
-    int wait_ms, struct troupe_reason *out_reason);
+TROUPE_API TROUPE_CHECKED int troupe_join(
+    struct troupe_runtime *runtime, troupe_pid pid, int wait_ms, struct troupe_reason *out_reason);
 
 TROUPE_END_DECLS
 

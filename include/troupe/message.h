@@ -46,6 +46,7 @@ struct troupe_type {
     bool variable;                  /* bodies may be longer than `size` */
 };
 
+/* clang-format off */
 /** A type whose body is a `type`. */
 #define TROUPE_TYPE(type) {#type, sizeof(type), NULL, false}
 
@@ -57,6 +58,7 @@ struct troupe_type {
 
 /** A type whose bodies are bytes, of any length. */
 #define TROUPE_BYTES {"bytes", 0, NULL, true}
+/* clang-format on */
 
 /** Bodies of at most so many bytes travel in the message's one cache line (of a request or answer: in two). */
 #define TROUPE_BODY_INLINE 32

@@ -49,16 +49,15 @@ struct troupe_protocol {
 
     /** A message that is not the connection's own.  As a `receive`, but TROUPE_DONE flushes first.  NULL: such messages
      * are unknown. */
-    int (*on_message)(struct troupe_actor *self, struct troupe_connection *connection,
-        void *state, struct troupe_message *msg);
+    int (*on_message)(struct troupe_actor *self, struct troupe_connection *connection, void *state,
+        struct troupe_message *msg);
 
     /**
      * The client closed its sending side, and on_data has seen all that came.  TROUPE_OK stays open, to answer;
      * TROUPE_DONE flushes and closes; negative fails the actor.  NULL waits until no request is in flight, flushes and
      * closes.
      */
-    int (*on_end)(
-        struct troupe_actor *self, struct troupe_connection *connection, void *state);
+    int (*on_end)(struct troupe_actor *self, struct troupe_connection *connection, void *state);
 
     /** Exactly once after on_open was entered (or would have been): give back what the state owns. */
     void (*destroy)(void *state);
@@ -75,10 +74,10 @@ struct troupe_listener_spec {
     uint32_t max_connections; /* [10 000]; one more is accepted, told `refusal` and closed */
     const char *refusal;      /* sent to a client above the limit; NULL: nothing */
     uint32_t max_inflight;    /* requests of one connection [64] */
-    uint32_t max_unsent;      /* bytes of one connection not yet taken by the kernel before it stops reading [1 MiB] */
-    uint32_t max_unread;      /* bytes of one connection that on_data did not take [64 MiB]; more fails it */
-    int idle_timeout_ms;      /* closed after so long without a byte and without a request in flight [never] */
-    uint16_t *out_port; /* NULL, or where the bound port is stored atomically before init returns; must last */
+    uint32_t max_unsent;      /* bytes of one connection that the kernel has not taken [1 MiB] */
+    uint32_t max_unread;      /* bytes that on_data did not take [64 MiB]; more fails it */
+    int idle_timeout_ms; /* closed after so long without a byte and without a request in flight [never] */
+    uint16_t *out_port; /* NULL, or where init stores the bound port, atomically; must last */
 };
 
 /** A request of this type to a listener is answered with a troupe_listener_numbers. */

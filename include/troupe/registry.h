@@ -38,8 +38,8 @@ TROUPE_API troupe_pid troupe_whereis(struct troupe_actor *self, const char *name
 TROUPE_API troupe_pid troupe_runtime_whereis(struct troupe_runtime *runtime, const char *name);
 
 /** Sends a copy of `body` to whoever has this name: troupe_send(), or TROUPE_ENOENT. */
-TROUPE_API TROUPE_CHECKED int troupe_send_name(struct troupe_actor *self, const char *name,
-    const struct troupe_type *type, const void *body);
+TROUPE_API TROUPE_CHECKED int troupe_send_name(
+    struct troupe_actor *self, const char *name, const struct troupe_type *type, const void *body);
 
 TROUPE_END_DECLS
 

@@ -34,9 +34,9 @@ TROUPE_BEGIN_DECLS
 
 /** What a report is about. */
 enum troupe_report_kind {
-    TROUPE_REPORT_FAILURE,      /* an actor ended with a reason that is not clean */
-    TROUPE_REPORT_RESTART,      /* a supervisor restarted a child */
-    TROUPE_REPORT_GIVE_UP,      /* a supervisor reached its restart intensity, or a child could not start */
+    TROUPE_REPORT_FAILURE, /* an actor ended with a reason that is not clean */
+    TROUPE_REPORT_RESTART, /* a supervisor restarted a child */
+    TROUPE_REPORT_GIVE_UP, /* a supervisor reached its restart intensity, or a child could not start */
     TROUPE_REPORT_STUCK,        /* a handler holds its worker */
     TROUPE_REPORT_UNSTOPPED,    /* an actor did not end in the time it had */
     TROUPE_REPORT_DEAD_LETTERS, /* messages reached an actor that had ended */

@@ -58,16 +58,16 @@ struct troupe_child_spec {
     const struct troupe_behaviour *behaviour;  /* either this ... */
     const struct troupe_supervisor_spec *tree; /* ... or this: a supervisor as child */
     const void *arg;                           /* given to init at every start; not with a tree */
-    size_t arg_size;             /* so many bytes of arg are copied; 0: the pointer, which must last */
+    size_t arg_size; /* so many bytes of arg are copied; 0: the pointer, which must last */
     enum troupe_restart restart; /* [permanent] */
-    int shutdown_ms;             /* [5000; for a supervisor TROUPE_FOREVER] or TROUPE_BRUTAL_KILL, TROUPE_NOW,
+    int shutdown_ms; /* [5000; for a supervisor TROUPE_FOREVER] or TROUPE_BRUTAL_KILL, TROUPE_NOW,
                                     TROUPE_FOREVER; then it is killed */
-    int start_timeout_ms;        /* for init to finish [5000] or TROUPE_FOREVER; then it is killed */
-    bool keep_mailbox;           /* its pid, names and queued messages outlive a restart */
+    int start_timeout_ms; /* for init to finish [5000] or TROUPE_FOREVER; then it is killed */
+    bool keep_mailbox;    /* its pid, names and queued messages outlive a restart */
 };
 
 struct troupe_supervisor_spec {
-    const char *name; /* registered, and the first part of its children's names; NULL: none have names.
+    const char *name; /* registered, and the first part of its children's names; NULL: no names.
                          Of a child supervisor the name is its parent's and its id, and this is NULL */
     enum troupe_strategy strategy;
     int intensity;                            /* [1] or TROUPE_NO_RESTARTS */

@@ -35,10 +35,18 @@ Test(child, a_good_spec_is_good)
 {
     static const struct troupe_child_spec children[] = {
         {.id = "a", .behaviour = &good},
-        {.id = "b", .behaviour = &good, .arg = "x", .arg_size = 2, .restart = TROUPE_TEMPORARY,
-            .shutdown_ms = TROUPE_BRUTAL_KILL, .start_timeout_ms = TROUPE_NOW},
-        {.id = "c", .behaviour = &good, .shutdown_ms = TROUPE_FOREVER,
-            .start_timeout_ms = TROUPE_FOREVER, .keep_mailbox = true},
+        {.id = "b",
+            .behaviour = &good,
+            .arg = "x",
+            .arg_size = 2,
+            .restart = TROUPE_TEMPORARY,
+            .shutdown_ms = TROUPE_BRUTAL_KILL,
+            .start_timeout_ms = TROUPE_NOW},
+        {.id = "c",
+            .behaviour = &good,
+            .shutdown_ms = TROUPE_FOREVER,
+            .start_timeout_ms = TROUPE_FOREVER,
+            .keep_mailbox = true},
     };
     struct troupe_supervisor_spec spec = {
         .name = "top", .children = children, .child_count = TROUPE_COUNT(children)};
@@ -126,8 +134,7 @@ Test(child, more_children_than_child_max_are_refused)
 {
     static const struct troupe_child_spec children[] = {
         {.id = "a", .behaviour = &good}, {.id = "b", .behaviour = &good}};
-    struct troupe_supervisor_spec spec = {
-        .children = children, .child_count = 2, .child_max = 1};
+    struct troupe_supervisor_spec spec = {.children = children, .child_count = 2, .child_max = 1};
 
     cr_assert_eq(troupe_supervisor_check(&spec, NULL), TROUPE_EINVAL);
     spec.child_max = 2;
@@ -148,7 +155,8 @@ Test(child, a_child_supervisor_has_no_name_of_its_own)
 {
     static const struct troupe_supervisor_spec low = {.name = "mine"};
 
-    cr_assert_eq(check_child((struct troupe_child_spec){.id = "a", .tree = &low}, NULL), TROUPE_EINVAL);
+    cr_assert_eq(
+        check_child((struct troupe_child_spec){.id = "a", .tree = &low}, NULL), TROUPE_EINVAL);
 }
 
 Test(child, a_tree_that_contains_itself_is_refused)
@@ -168,10 +176,12 @@ Test(child, names_that_grow_too_long_on_the_way_down_are_refused)
 
     memset(id, 'x', sizeof id);
     id[TROUPE_NAME_MAX - 4] = '\0'; /* "top." and this are exactly the longest name */
-    cr_assert_eq(check_child((struct troupe_child_spec){.id = id, .behaviour = &good}, NULL), TROUPE_OK);
+    cr_assert_eq(
+        check_child((struct troupe_child_spec){.id = id, .behaviour = &good}, NULL), TROUPE_OK);
     id[TROUPE_NAME_MAX - 4] = 'x';
     id[TROUPE_NAME_MAX - 3] = '\0';
-    cr_assert_eq(check_child((struct troupe_child_spec){.id = id, .behaviour = &good}, NULL), TROUPE_EINVAL);
+    cr_assert_eq(
+        check_child((struct troupe_child_spec){.id = id, .behaviour = &good}, NULL), TROUPE_EINVAL);
 }
 
 /* ---- plans ---- */
@@ -192,8 +202,13 @@ Test(child, a_plan_holds_defaults_ids_and_arguments_of_its_own)
     int arg = 42;
     struct troupe_child_spec children[] = {
         {.id = id, .behaviour = &good, .arg = &arg, .arg_size = sizeof arg},
-        {.id = "second", .behaviour = &good, .arg = &arg, .shutdown_ms = TROUPE_NOW,
-            .start_timeout_ms = 7, .restart = TROUPE_TRANSIENT, .keep_mailbox = true},
+        {.id = "second",
+            .behaviour = &good,
+            .arg = &arg,
+            .shutdown_ms = TROUPE_NOW,
+            .start_timeout_ms = 7,
+            .restart = TROUPE_TRANSIENT,
+            .keep_mailbox = true},
     };
     struct troupe_supervisor_spec spec = {.children = children, .child_count = 2, .intensity = 9};
     struct trp_plan *plan = plan_new(&spec);

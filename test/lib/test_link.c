@@ -318,8 +318,8 @@ Test(link, a_monitor_gets_the_true_reason_and_code, .timeout = 60)
         cr_assert_eq(notes.down[0].pid, one);
         cr_assert_eq(notes.down[0].ref, watching.ref);
         cr_assert_eq(notes.down[0].reason.kind, ends[i].kind);
-        cr_assert_eq(notes.down[0].reason.code,
-            ends[i].kind == TROUPE_EXIT_ERROR ? TROUPE_EPROTO : 0);
+        cr_assert_eq(
+            notes.down[0].reason.code, ends[i].kind == TROUPE_EXIT_ERROR ? TROUPE_EPROTO : 0);
         puppet_do(runtime, watcher, end_normally, NULL);
     }
     cr_assert(runtime_ends_clean(runtime));
@@ -741,7 +741,8 @@ static int monitor_all(struct troupe_actor *self, void *arg)
     struct race *race = arg;
 
     for (unsigned i = 0; i < race->count; i++) {
-        cr_assert_eq(troupe_monitor(self, race->watching[i].pid, &race->watching[i].ref), TROUPE_OK);
+        cr_assert_eq(
+            troupe_monitor(self, race->watching[i].pid, &race->watching[i].ref), TROUPE_OK);
     }
     return TROUPE_OK;
 }

@@ -317,8 +317,8 @@ Test(registry, names_of_a_runtime_that_never_started_go_with_it, .timeout = 60)
     struct troupe_spawn_options options = {.behaviour = &puppet_plain, .name = "early"};
     troupe_pid pid;
 
-    cr_assert_eq(troupe_runtime_create(&(struct troupe_runtime_options){.workers = 2}, &runtime),
-        TROUPE_OK);
+    cr_assert_eq(
+        troupe_runtime_create(&(struct troupe_runtime_options){.workers = 2}, &runtime), TROUPE_OK);
     cr_assert_eq(troupe_runtime_spawn(runtime, &options, &pid), TROUPE_OK);
     cr_assert_eq(troupe_runtime_whereis(runtime, "early"), pid);
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);

@@ -1927,7 +1927,8 @@ Test(supervisor, a_hundred_thousand_children_start_and_stop_in_linear_time, .tim
     double small = seconds_of(MANY / 10);
     double large = seconds_of(MANY);
 
-    fprintf(stderr, "supervisor: %d children %.3f s, %d children %.3f s\n", MANY / 10, small, MANY, large);
+    fprintf(stderr, "supervisor: %d children %.3f s, %d children %.3f s\n", MANY / 10, small, MANY,
+        large);
     /* Ten times as many: ten times as long, and as much again for a busy machine. */
     cr_assert_lt(large, small * 10 * 10 + 1);
 }

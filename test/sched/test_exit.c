@@ -8,7 +8,7 @@ struct diary {
     struct journal words;
     stage_job_fn on_init;
     stage_job_fn on_terminate;
-    void *arg; /* of both */
+    void *arg;             /* of both */
     enum troupe_exit kind; /* as terminate was told */
     int code;
 };
@@ -70,7 +70,10 @@ static const struct troupe_behaviour big_diarist = {
     .destroy = diarist_destroy,
 };
 
-#define DIARY {.words = JOURNAL_INIT}
+#define DIARY                                                                                      \
+    {                                                                                              \
+        .words = JOURNAL_INIT                                                                      \
+    }
 
 /* ---- what a job may do ---- */
 
@@ -254,8 +257,8 @@ Test(exit, a_code_that_was_not_recorded_comes_without_its_text, .timeout = 60)
 
 Test(exit, exit_ends_from_deep_inside_with_its_kind, .timeout = 60)
 {
-    static enum troupe_exit kinds[] = {
-        TROUPE_EXIT_NORMAL, TROUPE_EXIT_SHUTDOWN, TROUPE_EXIT_KILLED, TROUPE_EXIT_KILL, TROUPE_EXIT_NOPROC};
+    static enum troupe_exit kinds[] = {TROUPE_EXIT_NORMAL, TROUPE_EXIT_SHUTDOWN, TROUPE_EXIT_KILLED,
+        TROUPE_EXIT_KILL, TROUPE_EXIT_NOPROC};
 
     for (size_t i = 0; i < TROUPE_COUNT(kinds); i++) {
         struct diary diary = DIARY;
@@ -706,8 +709,8 @@ Test(exit, sends_to_one_that_ended_are_refused, .timeout = 60)
     pid = stage_spawn(&stage, &diarist, &diary);
     stage_tell(&stage, pid, be_done, NULL);
     stage_run(&stage);
-    cr_assert_eq(stage_try_send(&stage, pid, &stage_job, &(struct stage_job){.run = go_on}),
-        TROUPE_EGONE);
+    cr_assert_eq(
+        stage_try_send(&stage, pid, &stage_job, &(struct stage_job){.run = go_on}), TROUPE_EGONE);
     cr_assert_eq(stage_books(&stage).refused, 1);
     stage_close(&stage);
 }
@@ -731,8 +734,8 @@ Test(exit, an_old_pid_never_reaches_a_new_actor, .timeout = 60)
             cr_assert_neq(old[j], old[i]);
             reused += (old[j] & 0xfffffff) == (old[i] & 0xfffffff);
             cr_assert_not(troupe_is_alive(stage.runtime, old[j]));
-            cr_assert_eq(stage_try_send(&stage, old[j], &stage_job,
-                             &(struct stage_job){.run = go_on}),
+            cr_assert_eq(
+                stage_try_send(&stage, old[j], &stage_job, &(struct stage_job){.run = go_on}),
                 TROUPE_EGONE);
         }
         stage_tell(&stage, old[i], be_done, NULL);

@@ -56,8 +56,10 @@ static int noter_receive(struct troupe_actor *self, void *state, struct troupe_m
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour noter = {
-    .name = "noter", .state_size = sizeof(struct notes *), .init = noter_init, .receive = noter_receive};
+static const struct troupe_behaviour noter = {.name = "noter",
+    .state_size = sizeof(struct notes *),
+    .init = noter_init,
+    .receive = noter_receive};
 
 static const struct troupe_behaviour small_noter = {
     .name = "small noter",
@@ -318,8 +320,7 @@ static int send_sized(struct troupe_actor *self, void *arg)
     int error;
 
     memset(body, (int)(sized->size % 251), sized->size);
-    error = troupe_send_bytes(
-        self, sized->to, &bytes, sized->size > 0 ? body : NULL, sized->size);
+    error = troupe_send_bytes(self, sized->to, &bytes, sized->size > 0 ? body : NULL, sized->size);
     free(body);
     return error;
 }
@@ -347,8 +348,8 @@ Test(send, bodies_of_every_size_arrive_whole_and_aligned, .timeout = 60)
 {
     struct stage stage;
     struct sized sized = {0};
-    static const size_t sizes[] = {0, 1, 8, 31, 32, 33, 63, 64, 65, 96, 97, 127, 128, 129, 255, 256, 1000, 2000,
-        4000, 4032, 4033, 4064, 4065, 4096, 4097, 10000, 100000, 1000000};
+    static const size_t sizes[] = {0, 1, 8, 31, 32, 33, 63, 64, 65, 96, 97, 127, 128, 129, 255, 256,
+        1000, 2000, 4000, 4032, 4033, 4064, 4065, 4096, 4097, 10000, 100000, 1000000};
     troupe_pid puppet;
 
     stage_open(&stage, TROUPE_NO_THREADS);
@@ -609,7 +610,10 @@ struct gate {
     struct notes notes;
 };
 
-#define GATE {.entered = LATCH_INIT, .go = LATCH_INIT}
+#define GATE                                                                                       \
+    {                                                                                              \
+        .entered = LATCH_INIT, .go = LATCH_INIT                                                    \
+    }
 
 static int hold(struct troupe_actor *self, void *arg)
 {
@@ -703,7 +707,8 @@ Test(send, who_waits_is_let_in_first_come_first_served, .timeout = 60)
     stage_open(&stage, 2);
     pid = fill(&stage, &gate, hold);
     for (unsigned i = 0; i < TROUPE_COUNT(senders); i++) {
-        senders[i] = (struct waiting_sender){.to = pid, .value = 100 + i, .wait_ms = TROUPE_FOREVER};
+        senders[i] =
+            (struct waiting_sender){.to = pid, .value = 100 + i, .wait_ms = TROUPE_FOREVER};
         start_waiter(&stage, &senders[i]);
     }
     latch_hit(&gate.go);
@@ -790,8 +795,8 @@ static int wait_in_handler(struct troupe_actor *self, void *arg)
     struct troupe_message *msg = arg;
 
     return troupe_send_wait(troupe_runtime_of(self), troupe_self(self), msg, 10) == TROUPE_EINVAL
-        ? TROUPE_OK
-        : TROUPE_ECHECK;
+               ? TROUPE_OK
+               : TROUPE_ECHECK;
 }
 
 Test(send, a_handler_cannot_wait, .timeout = 60)
@@ -801,8 +806,8 @@ Test(send, a_handler_cannot_wait, .timeout = 60)
 
     stage_open(&stage, TROUPE_NO_THREADS);
     msg = stage_message(&stage, &number, &(uint64_t){1});
-    cr_assert_eq(
-        stage_do(&stage, stage_spawn(&stage, &stage_puppet, NULL), wait_in_handler, msg), TROUPE_OK);
+    cr_assert_eq(stage_do(&stage, stage_spawn(&stage, &stage_puppet, NULL), wait_in_handler, msg),
+        TROUPE_OK);
     troupe_message_destroy(msg);
     stage_close(&stage);
 }

@@ -9,9 +9,9 @@
 
 #include <criterion/criterion.h>
 
-#include <troupe/link.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <troupe/link.h>
 #include <troupe/mailbox.h>
 #include <troupe/timer.h>
 #include <unistd.h>
@@ -859,7 +859,8 @@ static const struct troupe_behaviour restless = {
     .name = "restless", .init = begin_at_once, .receive = send_to_itself};
 
 /* Others steal only when they have nothing to do, and may never come to that. */
-Test(worker, what_a_retired_spare_had_queued_is_run_also_by_workers_that_are_never_idle, .timeout = 20)
+Test(worker, what_a_retired_spare_had_queued_is_run_also_by_workers_that_are_never_idle,
+    .timeout = 20)
 {
     struct troupe_runtime *runtime = two_asleep();
     struct trp_worker *stays = runtime->workers[0];

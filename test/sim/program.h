@@ -244,8 +244,8 @@ static int oracle_receive(struct troupe_actor *self, void *state, struct troupe_
 static const struct troupe_behaviour oracle_behaviour = {
     .name = "oracle", .state_size = sizeof(struct oracle), .receive = oracle_receive};
 
-static int on_outcome(struct troupe_actor *self, void *state, void *context, int status,
-    struct troupe_message *reply)
+static int on_outcome(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
     (void)self;
     (void)state;
@@ -304,7 +304,8 @@ static void ask(void)
 
     must(troupe_runtime_spawn(world.runtime, &oracle_options, &oracle) == TROUPE_OK, "no oracle");
     for (unsigned i = 0; i < TROUPE_COUNT(pilgrims); i++) {
-        must(troupe_runtime_spawn(world.runtime, &options, &pilgrims[i]) == TROUPE_OK, "no pilgrim");
+        must(
+            troupe_runtime_spawn(world.runtime, &options, &pilgrims[i]) == TROUPE_OK, "no pilgrim");
     }
     for (uint32_t i = 0; i < QUESTIONS && pause_a_while(); i++) {
         send_from_outside(pilgrims[i % 2], &load, (uint32_t)test_below(&world.random, 12));
@@ -333,8 +334,8 @@ static int miner_receive(struct troupe_actor *self, void *state, struct troupe_m
         return TROUPE_EUNKNOWN;
     }
     return *(const uint32_t *)troupe_body(msg) % 3 == 0
-        ? troupe_fail(self, TROUPE_EPROTO, "struck water")
-        : TROUPE_OK;
+               ? troupe_fail(self, TROUPE_EPROTO, "struck water")
+               : TROUPE_OK;
 }
 
 static const struct troupe_behaviour miner_behaviour = {

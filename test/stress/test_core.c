@@ -821,12 +821,13 @@ static void wait_for_rest(void)
 static void print_books(const struct troupe_books *books, int workers)
 {
     fprintf(stderr,
-        "%d workers: %" PRIu64 " sent = %" PRIu64 " handled + %" PRIu64 " refused + %" PRIu64 " dead + %" PRIu64
-        " bounced + %" PRIu64 " queued; %" PRIu64 " late; %" PRIu64 " actors, %" PRIu64 " ended; %" PRIu64
-        " failures, %" PRIu64 " restarts, %" PRIu64 " stuck, %" PRIu64 " outcomes\n",
-        workers, books->sent, books->handled, books->refused, books->dead, books->bounced, books->queued,
-        books->late, books->spawned, books->exited, books->failures, books->restarts, books->stuck,
-        world.outcomes);
+        "%d workers: %" PRIu64 " sent = %" PRIu64 " handled + %" PRIu64 " refused + %" PRIu64
+        " dead + %" PRIu64 " bounced + %" PRIu64 " queued; %" PRIu64 " late; %" PRIu64
+        " actors, %" PRIu64 " ended; %" PRIu64 " failures, %" PRIu64 " restarts, %" PRIu64
+        " stuck, %" PRIu64 " outcomes\n",
+        workers, books->sent, books->handled, books->refused, books->dead, books->bounced,
+        books->queued, books->late, books->spawned, books->exited, books->failures, books->restarts,
+        books->stuck, world.outcomes);
 }
 
 static void live(struct stage *stage, int workers, unsigned ms)

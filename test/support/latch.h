@@ -25,7 +25,9 @@ struct latch {
     unsigned count;
 };
 
+/* clang-format off */
 #define LATCH_INIT {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
+/* clang-format on */
 
 static inline void latch_hit(struct latch *latch)
 {
@@ -69,7 +71,9 @@ struct journal {
     char text[4096];
 };
 
+/* clang-format off */
 #define JOURNAL_INIT {PTHREAD_MUTEX_INITIALIZER, ""}
+/* clang-format on */
 
 static inline void journal_add(struct journal *journal, const char *word)
 {
@@ -85,8 +89,8 @@ static inline void journal_add(struct journal *journal, const char *word)
 
 static inline bool books_balance(const struct troupe_books *books)
 {
-    return books->queued == 0 &&
-        books->sent == books->handled + books->refused + books->shed + books->dead + books->bounced;
+    return books->queued == 0 && books->sent == books->handled + books->refused + books->shed +
+                                                    books->dead + books->bounced;
 }
 
 /** Stops a runtime and checks that nothing was lost; prints the books if something was. */
@@ -102,7 +106,8 @@ static inline bool runtime_ends_clean(struct troupe_runtime *runtime)
     balanced = stopped == TROUPE_OK && books_balance(&books) && books.spawned == books.exited;
     if (!balanced) {
         fprintf(stderr,
-            "stop %d sent %llu handled %llu refused %llu shed %llu dead %llu bounced %llu queued %llu "
+            "stop %d sent %llu handled %llu refused %llu shed %llu dead %llu bounced %llu queued "
+            "%llu "
             "spawned %llu exited %llu\n",
             stopped, (unsigned long long)books.sent, (unsigned long long)books.handled,
             (unsigned long long)books.refused, (unsigned long long)books.shed,

@@ -23,10 +23,13 @@ struct puppet_notes {
     struct troupe_exited exited[PUPPET_NOTES_MAX]; /* the same */
     uint64_t last_number;                          /* numbers come as 1, 2, 3 .. */
     bool disorder;                                 /* one did not */
-    uint64_t numbers_at_down;                      /* how many had come before the first down notice */
+    uint64_t numbers_at_down; /* how many had come before the first down notice */
 };
 
-#define PUPPET_NOTES_INIT {.latch = LATCH_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER}
+#define PUPPET_NOTES_INIT                                                                          \
+    {                                                                                              \
+        .latch = LATCH_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER                                    \
+    }
 
 typedef int (*puppet_fn)(struct troupe_actor *self, void *arg);
 
@@ -99,8 +102,8 @@ static int puppet_receive(struct troupe_actor *self, void *state, struct troupe_
 
         /* One that traps obeys when the runtime is stopped. */
         return exited->pid == TROUPE_NOBODY && exited->reason.kind == TROUPE_EXIT_SHUTDOWN
-            ? TROUPE_DONE
-            : TROUPE_OK;
+                   ? TROUPE_DONE
+                   : TROUPE_OK;
     }
     return TROUPE_OK;
 }
@@ -131,8 +134,8 @@ static inline troupe_pid puppet_spawn(struct troupe_runtime *runtime,
 }
 
 /** Tells `pid` to run `fn(self, arg)`; does not wait. */
-static inline void puppet_tell(struct troupe_runtime *runtime, troupe_pid pid, puppet_fn fn,
-    void *arg, struct latch *done)
+static inline void puppet_tell(
+    struct troupe_runtime *runtime, troupe_pid pid, puppet_fn fn, void *arg, struct latch *done)
 {
     struct troupe_message *msg;
 

@@ -64,7 +64,8 @@ static inline int stage_try_open(struct stage *stage, const struct troupe_runtim
     return troupe_runtime_create(&own, &stage->runtime);
 }
 
-static inline void stage_open_with(struct stage *stage, const struct troupe_runtime_options *options)
+static inline void stage_open_with(
+    struct stage *stage, const struct troupe_runtime_options *options)
 {
     memset(stage, 0, sizeof *stage);
     cr_assert_eq(stage_try_open(stage, options), TROUPE_OK);
