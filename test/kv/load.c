@@ -17,7 +17,8 @@
  * The contract that a server has to keep:
  *
  *   - Replies as Redis 7.0 sends them, protocol version 2, in the order of the commands.
- *   - TROUPE.CRASH SHARD n answers +OK and crashes the actor of that shard.  A command that was in
+ *   - TROUPE.CRASH SHARD n answers +OK and crashes the actor of that shard; with AT * k, when it comes to the
+ *     k-th place of later commands at which a shard can crash.  A command that was in
  *     it is answered "-ERR shard...", and may or may not have been applied, to each of its keys.
  *   - TROUPE.CRASH CONNECTION closes the connection that sent it, after an error or after nothing.
  *     Replies that came stand; a command without a reply may or may not have been applied.
@@ -37,6 +38,7 @@
 
 enum {
     EVENTS_MAX = 256,
+    PLACES = 40, /* a crash inside comes at one of so many places, which is within a few commands */
     TICK_MS = 5, /* how often crashes, stalls and the end are looked at */
     PREFIX_LEN_MAX = 64,
     SECONDS_MAX = 12 * 3600, /* keys expire after a day at the earliest */
@@ -64,6 +66,7 @@ struct load {
     int connection_count;
     struct load_connection *control;
     long long next_shard;
+    bool inside; /* this round's shards crash inside of later commands */
     uint64_t next_crash_us;
     uint64_t next_note_us;
     uint64_t load_start_us;
@@ -286,7 +289,8 @@ static bool control_is_free(const struct load *load)
     return load->control->state == LOAD_OPEN && load_connection_is_idle(load->control);
 }
 
-/* The next shard in turn, and one connection at random. */
+/* The next shard in turn, and one connection at random.  In one round shards crash at once, in the next inside one of
+ * the commands that follow. */
 static void crash_something(struct load *load)
 {
     struct load_run *run = &load->run;
@@ -302,8 +306,11 @@ static void crash_something(struct load *load)
             (unsigned long long)chosen);
     }
     load_connection_send(
-        load->control, (struct load_command){.op = LOAD_CRASH_SHARD, .amount = load->next_shard});
+        load->control, (struct load_command){.op = LOAD_CRASH_SHARD,
+                           .amount = load->next_shard,
+                           .place = load->inside ? 1 + (int)load_random(run, PLACES - 1) : 0});
     load->next_shard = (load->next_shard + 1) % load->options.shards;
+    load->inside = load->inside != (load->next_shard == 0);
     load->connections[chosen].crash_wanted = true;
 }
 

@@ -598,7 +598,7 @@ static int option_count(const struct load_command *command)
     case LOAD_CRASH_CONNECTION:
         return 1;
     case LOAD_CRASH_SHARD:
-        return 2;
+        return command->place > 0 ? 5 : 2;
     default:
         return 0;
     }
@@ -617,6 +617,11 @@ static void encode_options(const struct load_command *command, struct load_bytes
     case LOAD_CRASH_SHARD:
         load_wire_put_text(bytes, "SHARD");
         load_wire_put_number(bytes, command->amount);
+        if (command->place > 0) {
+            load_wire_put_text(bytes, "AT");
+            load_wire_put_text(bytes, "*");
+            load_wire_put_number(bytes, command->place);
+        }
         break;
     case LOAD_CRASH_CONNECTION:
         load_wire_put_text(bytes, "CONNECTION");
@@ -666,6 +671,9 @@ static void print_options(FILE *to, const struct load_command *command)
         break;
     case LOAD_CRASH_SHARD:
         fprintf(to, " SHARD %lld", command->amount);
+        if (command->place > 0) {
+            fprintf(to, " AT * %d", command->place);
+        }
         break;
     case LOAD_CRASH_CONNECTION:
         fputs(" CONNECTION", to);

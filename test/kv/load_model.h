@@ -71,6 +71,7 @@ struct load_command {
     int keys[LOAD_KEYS_MAX];                  /* numbers of the connection's keys */
     struct load_value *values[LOAD_KEYS_MAX]; /* of keys[i]; ECHO and PING use the first */
     long long amount;  /* SET: PX in ms or 0; DECRBY; EXPIRE: seconds; a shard; DBSIZE: at most */
+    int place;         /* a shard's crash: at so many-th place where it can crash; 0: at once */
     bool only_new;     /* SET NX */
     bool only_old;     /* SET XX */
     bool want_old;     /* SET GET */
