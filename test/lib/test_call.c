@@ -78,7 +78,7 @@ static int answer_plus_one(struct troupe_actor *self, struct troupe_message *req
 static int oracle_answer(
     struct troupe_actor *self, struct oracle *oracle, struct troupe_message *msg)
 {
-    switch (oracle->manner) {
+    switch (atomic_load(&oracle->manner)) {
     case ANSWERS:
         oracle->result = answer_plus_one(self, msg);
         return TROUPE_OK;
@@ -1204,11 +1204,12 @@ static void check_each_failure(bool moves)
         before = scene.stage.memory.calls;
         scene.stage.memory.fail_at = before + failing;
         stage_run(&scene.stage);
-        failed = scene.stage.memory.calls >= before + failing;
+        failed = atomic_load(&scene.stage.memory.calls) >= before + failing;
         scene.stage.memory.fail_at = 0;
         result = moves ? moved.result : question.result;
         cr_assert(result == TROUPE_OK || result == TROUPE_ENOMEM);
-        cr_assert_eq((moves ? moved.outcome : question.outcome).count, result == TROUPE_OK);
+        cr_assert_eq(atomic_load(moves ? &moved.outcome.count : &question.outcome.count),
+            result == TROUPE_OK);
         if (!moves || result < 0) {
             troupe_message_destroy(moved.msg);
             destroyed--;

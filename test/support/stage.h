@@ -114,7 +114,7 @@ static inline bool stage_wait(struct stage *stage, unsigned *rounds)
     do {                                                                                           \
         unsigned stage_rounds = 0;                                                                 \
         while (!(condition)) {                                                                     \
-            cr_assert(stage_wait((stage), &stage_rounds), "in vain: " #condition);                 \
+            cr_assert(stage_wait((stage), &stage_rounds), "in vain: %s", #condition);              \
         }                                                                                          \
     } while (0)
 
