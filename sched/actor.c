@@ -198,6 +198,7 @@ void trp_actor_signal(
 {
     /* seq_cst: set before PARKED is cleared; the reader sets PARKED before it looks.  PAIR actor.signals. */
     atomic_fetch_or_explicit(&actor->signals, (uint32_t)signal, memory_order_seq_cst);
+    trp_switch();
     if (trp_mailbox_unpark(&actor->mailbox)) {
         trp_worker_schedule(context, actor);
     }

@@ -124,7 +124,7 @@ struct troupe_actor {
     alignas(TRP_CACHE_LINE) struct trp_node *head;
     troupe_receive_fn receive;
     void *state;
-    struct trp_context *context;    /* the worker's whose slice this is; NULL between slices */
+    struct trp_context *context;    /* the worker's whose slice this is; out of date while parked */
     struct troupe_message *current; /* what is being handled */
     _Atomic uint32_t signals;       /* any thread: enum trp_signal */
     _Atomic uint8_t phase;          /* enum trp_phase */

@@ -62,9 +62,9 @@ static inline int trp_charge_take(struct trp_charge *charge, uint32_t count, uin
     in = atomic_fetch_add_explicit(&charge->in, more, memory_order_relaxed);
 
     if (trp_unlikely(!trp_charge_fits(charge->cap, in - out + more))) {
-        /* relaxed: nothing was pushed.  Another sender may be refused meanwhile because of us:
-         * allowed, never the reverse. */
-        atomic_fetch_sub_explicit(&charge->in, more, memory_order_relaxed);
+        /* seq_cst: before the caller looks for waiters (send.c).  Nothing was pushed.  Another sender may be refused
+         * meanwhile because of us: allowed, never the reverse. */
+        atomic_fetch_sub_explicit(&charge->in, more, memory_order_seq_cst);
         return TROUPE_EFULL;
     }
     return TROUPE_OK;

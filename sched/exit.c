@@ -343,6 +343,16 @@ static void come_home(struct trp_reclaim *reclaim)
     }
 }
 
+/* Who gets the cells back: not a spare, which may be gone by then. */
+static struct trp_worker *home_of(const struct trp_context *context)
+{
+    struct troupe_runtime *runtime = context->runtime;
+
+    return context->worker != NULL && context->worker->index < runtime->worker_count
+               ? context->worker
+               : runtime->workers[0];
+}
+
 void trp_exit_flush(struct trp_context *context, bool force)
 {
     struct trp_zombies *zombies = &context->zombies;
@@ -354,7 +364,7 @@ void trp_exit_flush(struct trp_context *context, bool force)
     }
     bundle = (struct bundle *)(void *)zombies->first->inline_state;
     bundle->first = zombies->first;
-    bundle->worker = context->worker != NULL ? context->worker : context->runtime->workers[0];
+    bundle->worker = home_of(context);
     zombies->first = NULL;
     zombies->last = NULL;
     zombies->count = 0;

@@ -214,6 +214,7 @@ static void worker_main(void *arg)
 
     trp_assert(error == TROUPE_OK);
     (void)trp_reclaim_enter();
+    trp_worker_begin(worker);
     for (;;) {
         switch (trp_worker_run(worker, RUN_STEPS, &until_ns)) {
         case TRP_STEP_RAN:
@@ -244,12 +245,14 @@ static int start_worker(struct troupe_runtime *runtime, unsigned index)
 
 static void stop_threads(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count;
 
     /* seq_cst: before the wake; a worker registers as parked before it looks.  PAIR runtime.stop. */
     atomic_store_explicit(&runtime->stop, true, memory_order_seq_cst);
     trp_event_wake(&runtime->watchdog.event);
     trp_port_thread_join(&runtime->watchdog.thread);
+    /* Now: the watchdog may have made another one. */
+    count = atomic_load_explicit(&runtime->running, memory_order_acquire);
     trp_park_wake_all(&runtime->park);
     for (unsigned i = 0; i < count; i++) {
         trp_port_thread_join(&runtime->workers[i]->thread);

@@ -56,6 +56,7 @@ static void mark_charged(struct troupe_message *first, uint32_t count)
 static int admit(struct troupe_actor *actor, uint32_t count, uint64_t bytes, bool waited)
 {
     uint64_t cap = actor->charge.cap;
+    int error;
 
     if (trp_unlikely(count > cap >> 40 || bytes > (cap & TRP_CHARGE_BYTES))) {
         return bytes > (cap & TRP_CHARGE_BYTES) ? TROUPE_EMSGSIZE : TROUPE_EFULL;
@@ -67,7 +68,14 @@ static int admit(struct troupe_actor *actor, uint32_t count, uint64_t bytes, boo
     if (trp_fault(TRP_FAULT_FULL)) {
         return TROUPE_EFULL;
     }
-    return trp_charge_take(&actor->charge, count, bytes);
+    error = trp_charge_take(&actor->charge, count, bytes);
+    /* seq_cst: after our charge was taken back.  It may be what the first waiter was refused for, or what made the
+     * mailbox look full to the reader when it parked.  PAIR actor.waiting. */
+    if (trp_unlikely(error < 0) && !waited &&
+        atomic_load_explicit(&actor->waiting, memory_order_seq_cst) != 0) {
+        trp_send_admit(actor, false);
+    }
+    return error;
 }
 
 int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_message *first,
@@ -79,8 +87,8 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
     trp_count(&context->counters.sent, count);
     if (trp_unlikely(error < 0)) {
         trp_count(&context->counters.refused, count);
-        if (context->worker != NULL) {
-            /* Who was refused ends its slice after this message: the reader gets the processor, and makes room. */
+        if (error == TROUPE_EFULL && context->worker != NULL) {
+            /* Who found no room ends its slice after this message: the reader gets the processor, and makes room. */
             context->worker->limit = 0;
         }
         return error;
@@ -121,16 +129,23 @@ static void call_first(struct trp_extra *extra)
     }
 }
 
-void trp_send_admit(struct troupe_actor *actor)
+/* A wake-up costs as much as many messages. */
+static bool is_half_empty(const struct trp_charge *charge)
+{
+    uint64_t queued = trp_charge_queued(charge);
+
+    return queued >> 40 <= (charge->cap >> 40) / 2 &&
+           (queued & TRP_CHARGE_BYTES) <= (charge->cap & TRP_CHARGE_BYTES) / 2;
+}
+
+void trp_send_admit(struct troupe_actor *actor, bool parked)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
-    uint64_t queued = trp_charge_queued(&actor->charge);
 
-    /* Half empty: a wake-up costs as much as many messages. */
-    if (extra == NULL || queued >> 40 > (actor->charge.cap >> 40) / 2 ||
-        (queued & TRP_CHARGE_BYTES) > (actor->charge.cap & TRP_CHARGE_BYTES) / 2) {
+    if (extra == NULL || (!parked && !is_half_empty(&actor->charge))) {
         return;
     }
+    /* A waiter that tries just now holds the lock: it is called after it has failed. */
     trp_lock_take(&extra->lock);
     call_first(extra);
     trp_lock_give(&extra->lock);

@@ -195,7 +195,7 @@ static void credit(struct trp_worker *worker, struct troupe_actor *actor)
         /* relaxed: a waiter that we miss here has not seen our room either, looks again after it registered, or is
          * seen at the next credit or after parking.  See send.c. */
         if (trp_unlikely(atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
-            trp_send_admit(actor);
+            trp_send_admit(actor, false);
         }
     }
 }
@@ -490,13 +490,15 @@ static bool pause_slice(struct trp_worker *worker, struct troupe_actor *actor, e
         /* seq_cst: after the swap that set PARKED; whoever set a signal, or registered to wait for room, before
          * clearing PARKED or looking at it, is seen here.  PAIR actor.signals, PAIR actor.waiting. */
         if (atomic_load_explicit(&actor->waiting, memory_order_seq_cst) != 0) {
-            trp_send_admit(actor);
+            trp_send_admit(actor, true);
         }
         if (atomic_load_explicit(&actor->signals, memory_order_seq_cst) == 0 ||
             !trp_mailbox_unpark(&actor->mailbox)) {
             *out = SLICE_PARKED;
             return true;
         }
+        /* Another worker may have run it since it was parked. */
+        actor->context = &worker->context;
         return false;
     }
     for (unsigned i = 0; i < GAP_PAUSES; i++) {
@@ -624,6 +626,7 @@ static void run_slice(struct trp_worker *worker, struct troupe_actor *actor)
     atomic_store_explicit(&worker->behaviour_pid,
         atomic_load_explicit(&actor->pid, memory_order_relaxed), memory_order_relaxed);
     beat(worker);
+    worker->limit = TRP_SLICE_MESSAGES;
     worker->context.current = actor;
     actor->context = &worker->context;
     end_slice(worker, actor, begin_slice(worker, actor));
@@ -703,14 +706,18 @@ static bool take_injected(struct trp_worker *worker)
     return count > 0;
 }
 
-/* The average slice, of what was worth doing: whoever was refused would be refused elsewhere as well. */
+/* The average slice.  If slices are short, those that were refused do not count: elsewhere they would be refused as
+ * well. */
 static void average_slice(struct trp_worker *worker, uint64_t now_ns)
 {
     /* relaxed: only we and the watchdog write it.  PAIR worker.slice_ns. */
     uint64_t slice_ns = atomic_load_explicit(&worker->slice_ns, memory_order_relaxed);
     uint64_t mean_ns = (now_ns - worker->tick_ns) / DUTY_SLICES;
 
-    set_slice(worker, (slice_ns * 3 + mean_ns * (DUTY_SLICES - worker->refused) / DUTY_SLICES) / 4);
+    if (mean_ns < STEAL_COST_NS) {
+        mean_ns = mean_ns * (DUTY_SLICES - worker->refused) / DUTY_SLICES;
+    }
+    set_slice(worker, (slice_ns * 3 + mean_ns) / 4);
     worker->tick_ns = now_ns;
     worker->slices = 0;
     worker->refused = 0;
@@ -949,8 +956,11 @@ static enum trp_step look_around(struct trp_worker *worker, uint64_t *out_until_
 
 static void leave_for_good(struct trp_worker *worker)
 {
-    struct troupe_actor *left = lifo_swap(worker, NULL);
+    struct troupe_actor *left;
 
+    /* First: what raced into a cell may make somebody runnable. */
+    trp_worker_take_returned(worker);
+    left = lifo_swap(worker, NULL);
     if (left == NULL) {
         left = trp_runq_pop(&worker->runq);
     }
@@ -964,8 +974,8 @@ static void leave_for_good(struct trp_worker *worker)
         inject(worker->runtime, worker->index, left);
         left = trp_runq_pop(&worker->runq);
     }
-    trp_worker_take_returned(worker);
     trp_exit_flush(&worker->context, true);
+    trp_pool_trim(&worker->context.pool);
     trp_park_part(&worker->runtime->park);
     /* Whoever saw us search, or took us off the list, relies on it: after our search has ended we look once more, as
      * one that parks does.  And if we slept in the poller, somebody must do so in our place. */
@@ -1021,6 +1031,14 @@ static TRP_NOINLINE enum trp_step run_steps(struct trp_worker *worker, uint64_t 
         last = step(worker, out_until_ns);
     }
     return last;
+}
+
+void trp_worker_begin(struct trp_worker *worker)
+{
+    worker->now_ns = trp_port_now_ns();
+    worker->tick_ns = worker->now_ns;
+    worker->slices = 0;
+    worker->refused = 0;
 }
 
 enum trp_step trp_worker_run(struct trp_worker *worker, uint32_t steps, uint64_t *out_until_ns)

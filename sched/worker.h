@@ -95,6 +95,9 @@ struct trp_worker {
 /** TROUPE_OK always: what it needs is in the struct. */
 void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, unsigned index);
 
+/** At the start of its thread: its clock begins now. */
+void trp_worker_begin(struct trp_worker *worker);
+
 /** At most `steps` steps, which never block, until one is not RAN.  *out_until_ns is set with IDLE: TRP_NEVER for no
  * deadline. */
 enum trp_step trp_worker_run(struct trp_worker *worker, uint32_t steps, uint64_t *out_until_ns);
