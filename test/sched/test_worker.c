@@ -8,6 +8,7 @@
 #include "runtime.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include <sys/syscall.h>
 #include <time.h>
@@ -435,6 +436,66 @@ Test(worker, a_sender_that_was_refused_ends_its_slice_after_that_message, .timeo
     curtain_down(runtime);
 }
 
+static int play_to_the_dead(struct troupe_actor *self, struct player *player)
+{
+    cr_assert_eq(troupe_send(self, TROUPE_NOBODY + 1, &word, NULL), TROUPE_EGONE);
+    (void)player;
+    return TROUPE_OK;
+}
+
+/* Nobody makes room for it by running. */
+Test(worker, a_sender_to_an_actor_that_has_ended_keeps_its_slice, .timeout = 20)
+{
+    struct troupe_runtime *runtime = curtain_up(1);
+    struct trp_worker *worker = runtime->workers[0];
+    struct player sender = {.name = 's', .play = play_to_the_dead};
+    struct player other = {.name = 'o'};
+
+    enter_as(worker, &sender, &player_behaviour);
+    enter_as(worker, &other, &player_behaviour);
+    give(worker, &other, 1);
+    give(worker, &sender, 5);
+    cr_assert_eq(rest(worker), TRP_STEP_IDLE);
+    cr_expect(strstr(played, "sssss") != NULL, "played %s", played);
+    curtain_down(runtime);
+}
+
+/* Computes, and gives what came of it to one who has no room. */
+static int play_compute_in_vain(struct troupe_actor *self, struct player *player)
+{
+    int error = troupe_send(self, player->to->pid, &word, NULL);
+
+    cr_assert(error == TROUPE_OK || error == TROUPE_EFULL);
+    return troupe_send(self, player->pid, &word, NULL);
+}
+
+/* What is done besides counts. */
+Test(worker, actors_that_compute_are_worth_stealing_also_if_they_are_refused, .timeout = 20)
+{
+    static const struct troupe_behaviour narrow = {.name = "narrow",
+        .state_size = sizeof(struct player *),
+        .init = player_init,
+        .receive = player_receive,
+        .capacity = 1};
+    struct troupe_runtime *runtime = curtain_up(2);
+    struct trp_worker *worker = runtime->workers[0];
+    struct player reader = {.name = 'r'};
+    struct player players[2];
+
+    enter_as(runtime->workers[1], &reader, &narrow);
+    cr_assert_eq(rest(runtime->workers[1]), TRP_STEP_IDLE);
+    for (unsigned i = 0; i < 2; i++) {
+        players[i] = (struct player){
+            .name = 'c', .play = play_compute_in_vain, .to = &reader, .takes_ns = 1000000};
+        enter_as(worker, &players[i], &player_behaviour);
+    }
+    give(worker, &players[0], 1);
+    give(worker, &players[1], 1);
+    steps(worker, 200);
+    cr_expect_geq(atomic_load(&worker->slice_ns), 500000, "each slice takes a millisecond");
+    curtain_down(runtime);
+}
+
 /* ---- who is next ---- */
 
 Test(worker, who_was_made_runnable_last_runs_next, .timeout = 20)
@@ -475,7 +536,8 @@ Test(worker, two_that_wake_each_other_for_ever_keep_nobody_from_running, .timeou
     static_assert(TRP_LIFO_RUNS == 3, "as written below");
     enter(worker, players, 2);
     enter_rally(worker, pair);
-    give_each(worker, players, 2);
+    give(worker, &players[0], 1);
+    give(worker, &players[1], 1);
     give(worker, &pair[0], 1);
     steps(worker, 10);
     cr_expect_str_eq(played, "pqpaqpqbpq", "three runs in a row, then one from the queue");
