@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Call: each request has exactly one outcome, whatever becomes of the one that asks and the one that is asked. */
+#include "test/support/clock.h"
 #include "test/support/hoard.h"
 #include "test/support/random.h"
 #include "test/support/stage.h"
@@ -794,7 +795,7 @@ Test(call, answers_to_one_that_ended_are_late_and_its_continuations_do_not_run, 
     (void)stage_do(&scene.stage, scene.asked, answer_held, &scene.oracle);
     (void)stage_do(&scene.stage, scene.asked, drop_held, &scene.oracle);
     cr_assert_eq(stage_books(&scene.stage).late, 2);
-    usleep(25000);
+    clock_skip_ms(25);
     stage_run(&scene.stage);
     stage_close(&scene.stage);
     for (int i = 0; i < 3; i++) {

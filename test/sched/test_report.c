@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Report: what the embedder is told, how often, and by how many at a time. */
+#include "test/support/clock.h"
 #include "test/support/stage.h"
 
 static const struct troupe_type number = TROUPE_TYPE(uint64_t);
@@ -111,7 +112,7 @@ Test(report, of_many_reports_a_hundred_a_second_come_and_the_others_are_counted,
     cr_assert_leq(listener.calls, 100 * seconds);
     cr_assert_geq(listener.calls, 100);
     while (listener.calls + listener.dropped < reports) {
-        usleep(50000);
+        clock_skip_ms(1000);
         spawn_failing(runtime, NULL);
         reports++;
         turn_until_idle(runtime);

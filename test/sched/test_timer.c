@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Timer: ticks as their owner sees them: when they come, how many, and what becomes of those that do not. */
+#include "test/support/clock.h"
 #include "test/support/hoard.h"
 #include "test/support/random.h"
 #include "test/support/stage.h"
@@ -167,7 +168,7 @@ Test(timer, a_tick_comes_once_with_its_body_and_never_early, .timeout = 60)
     cr_assert_geq(clock.at_ns[0] - arming.armed_ns, 20000000);
     cr_assert_eq(clock.sender, pid);
     cr_assert_eq(clock.missed[0], 0);
-    usleep(30000);
+    clock_skip_ms(30);
     stage_run(&stage);
     cr_assert_eq(clock.count, 1);
     stage_close(&stage);
@@ -228,7 +229,7 @@ Test(timer, a_tick_enters_a_full_mailbox, .timeout = 60)
     stage_send(&stage, pid, &tick, &numbers[2]);
     cr_assert_eq(stage_try_send(&stage, pid, &tick, &numbers[3]), TROUPE_EFULL);
     /* Time passes and nothing runs: the tick comes when the mailbox is still full. */
-    usleep(3000);
+    clock_skip_ms(3);
     STAGE_AWAIT(&stage, clock.count == 2);
     cr_assert_eq(clock.value[0] + clock.value[1], 3);
     stage_close(&stage);
@@ -349,7 +350,7 @@ static void check_cancel_of_queued(bool periodic)
     stage_tell(&stage, pid, arm_two, armings);
     stage_run(&stage);
     /* Until both are due nothing runs. */
-    usleep(5000);
+    clock_skip_ms(5);
     STAGE_AWAIT(&stage, clock.count >= 1);
     clock.on_tick = NULL;
     arm_in(&stage, pid, &sentinel);
@@ -407,7 +408,7 @@ Test(timer, ticks_that_nobody_had_time_for_are_counted_not_queued, .timeout = 60
     pid = stage_spawn(&stage, &clock_behaviour, &clock);
     arm_in(&stage, pid, &arming);
     /* Nothing runs: the first tick is due, and the next ones are left out. */
-    usleep(50000);
+    clock_skip_ms(50);
     STAGE_AWAIT(&stage, clock.count >= 3);
     all = 3 + clock.missed[0] + clock.missed[1] + clock.missed[2];
     cr_assert_geq(all, 40, "%llu", (unsigned long long)all);
@@ -546,9 +547,9 @@ Test(timer, ticks_end_with_their_owner, .timeout = 60)
     clock.count = 0;
     stage_tell(&stage, pid, be_done, NULL);
     /* The first ticks are due when it ends: in the queue behind its end, or cancelled. */
-    usleep(5000);
+    clock_skip_ms(5);
     stage_run(&stage);
-    usleep(5000);
+    clock_skip_ms(5);
     cr_assert_eq(stage_run(&stage), TROUPE_FOREVER, "a timer is left");
     stage_close(&stage);
     cr_assert_leq(clock.count, 2);

@@ -3,19 +3,17 @@
  * test_worker.c - what a worker runs next and for how long, what others take from it, and what it leaves behind.
  *
  * No thread runs: the test makes the steps of the workers itself, so each order of events happens just as written.
- * Where time matters it stands still, and moves when the test says so: see clock_gettime() below.
+ * Where time matters it stands still, and moves when the test says so: see clock.h.
  */
 #include "runtime.h"
+#include "test/support/clock.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include <sys/syscall.h>
-#include <time.h>
 #include <troupe/link.h>
 #include <troupe/mailbox.h>
 #include <troupe/timer.h>
-#include <unistd.h>
 
 /* As in worker.c: what it must be worth to steal, and to wake somebody. */
 #define STEAL_COST_NS 2000
@@ -209,21 +207,6 @@ Test(worker, a_retired_spare_that_slept_in_the_poller_leaves_its_place_to_anothe
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
 }
 
-/* ---- the clock ---- */
-
-static uint64_t frozen_ns; /* 0: time passes */
-
-/* Stands before the C library's, whose clock would decide with the machine's load how long a slice is. */
-int clock_gettime(clockid_t clock, struct timespec *out_now)
-{
-    if (frozen_ns == 0 || clock != CLOCK_MONOTONIC) {
-        return (int)syscall(SYS_clock_gettime, clock, out_now);
-    }
-    out_now->tv_sec = (time_t)(frozen_ns / 1000000000U);
-    out_now->tv_nsec = (long)(frozen_ns % 1000000000U);
-    return 0;
-}
-
 /* ---- players: actors that note their turns ---- */
 
 struct player {
@@ -261,7 +244,7 @@ static int player_receive(struct troupe_actor *self, void *state, struct troupe_
     (void)msg;
     note(player->name);
     player->worker = trp_worker_current()->index;
-    frozen_ns += player->takes_ns;
+    clock_frozen_ns += player->takes_ns;
     return player->play != NULL ? player->play(self, player) : TROUPE_OK;
 }
 
@@ -328,7 +311,7 @@ static struct troupe_runtime *curtain_up(unsigned workers)
 {
     struct troupe_runtime *runtime;
 
-    frozen_ns = trp_port_now_ns();
+    clock_frozen_ns = trp_port_now_ns();
     runtime = asleep(workers);
     (void)trp_reclaim_enter();
     return runtime;
