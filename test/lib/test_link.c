@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 
+#include "test/support/ends.h"
 #include "test/support/puppet.h"
 #include "test/support/random.h"
 #include "test/support/stage.h"
@@ -15,48 +16,10 @@ static void ignore(int result)
 
 /* ---- things to have done ---- */
 
-static int end_normally(struct troupe_actor *self, void *arg)
-{
-    (void)self;
-    (void)arg;
-    return TROUPE_DONE;
-}
-
 static int exit_normally(struct troupe_actor *self, void *arg)
 {
     (void)arg;
     troupe_exit(self, TROUPE_EXIT_NORMAL);
-}
-
-static int end_noproc(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    troupe_exit(self, TROUPE_EXIT_NOPROC);
-}
-
-static int end_shutdown(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    troupe_exit(self, TROUPE_EXIT_SHUTDOWN);
-}
-
-static int end_kill(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    troupe_exit(self, TROUPE_EXIT_KILL);
-}
-
-static int end_with_error(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    return troupe_fail(self, TROUPE_EPROTO, "as told");
-}
-
-static int end_by_own_kill(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    cr_assert_eq(troupe_kill(self, troupe_self(self)), TROUPE_OK);
-    return TROUPE_OK;
 }
 
 static int do_nothing(struct troupe_actor *self, void *arg)

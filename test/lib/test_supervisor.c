@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "test/support/ends.h"
 #include "test/support/puppet.h"
 #include "test/support/stage.h"
 
@@ -105,51 +106,13 @@ static const struct troupe_behaviour child_behaviour = {
 
 /* ---- ways to end ---- */
 
-static int end_normally(struct troupe_actor *self, void *arg)
-{
-    (void)self;
-    (void)arg;
-    return TROUPE_DONE;
-}
-
-static int end_shutdown(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    troupe_exit(self, TROUPE_EXIT_SHUTDOWN);
-}
-
-static int end_kill(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    troupe_exit(self, TROUPE_EXIT_KILL);
-}
-
-static int end_noproc(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    troupe_exit(self, TROUPE_EXIT_NOPROC);
-}
-
-static int end_with_error(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    return troupe_fail(self, TROUPE_EPROTO, "as told");
-}
-
-static int end_killed(struct troupe_actor *self, void *arg)
-{
-    (void)arg;
-    cr_assert_eq(troupe_kill(self, troupe_self(self)), TROUPE_OK);
-    return TROUPE_OK;
-}
-
 static const struct {
     puppet_fn fn;
     bool clean;
 } ends[] = {
     {end_normally, true},
     {end_shutdown, true},
-    {end_killed, false},
+    {end_by_own_kill, false},
     {end_kill, false},
     {end_noproc, false},
     {end_with_error, false},
