@@ -188,6 +188,7 @@ int trp_registry_claim(struct troupe_actor *actor, const char *name)
     if (added == 1) {
         return TROUPE_OK;
     }
+    /* relaxed: a number. */
     atomic_fetch_sub_explicit(&registry->count, 1, memory_order_relaxed);
     return added;
 }

@@ -37,7 +37,7 @@ struct trp_extra *trp_actor_need_extra(struct troupe_actor *actor)
     trp_list_init(&extra->held);
     trp_list_init(&extra->ios);
     trp_arena_init(&extra->arena);
-    /* release: its contents; acquire: those of whoever came first.  PAIR actor.extra. */
+    /* acq_rel.  release: its contents.  acquire, if it failed: those of whoever came first.  PAIR actor.extra. */
     if (!atomic_compare_exchange_strong_explicit(
             &actor->extra, &expected, extra, memory_order_acq_rel, memory_order_acquire)) {
         trp_lock_fini(&extra->lock);
@@ -125,8 +125,7 @@ static void set_capacity(struct troupe_actor *actor, const struct troupe_behavio
 /* Cells may have come back to workers that sleep: they shall put them where they can be taken. */
 static void recall_cells(struct troupe_runtime *runtime)
 {
-    /* acquire: the workers.  PAIR runtime.running. */
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
 
     for (unsigned i = 0; i < count; i++) {
         if (!trp_stack_is_empty(&runtime->workers[i]->returned)) {
@@ -178,7 +177,7 @@ int trp_actor_spawn(
     atomic_store_explicit(&actor->incarnation, 0, memory_order_relaxed);
     atomic_store_explicit(&actor->waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);
-    atomic_store_explicit(&actor->phase, TRP_PHASE_NEW, memory_order_relaxed);
+    trp_actor_set_phase(actor, TRP_PHASE_NEW);
     /* release: everything above.  PAIR actor.pid: acquire in trp_table_find(). */
     atomic_store_explicit(&actor->pid, trp_table_next_pid(actor), memory_order_release);
     trp_count(&context->counters.spawned, 1);
@@ -235,6 +234,7 @@ void *troupe_state(struct troupe_actor *self)
 
 uint32_t troupe_incarnation(const struct troupe_actor *self)
 {
+    /* relaxed: its own, written before this incarnation began. */
     return self != NULL ? atomic_load_explicit(&self->incarnation, memory_order_relaxed) : 0;
 }
 

@@ -142,6 +142,14 @@ static_assert(offsetof(struct troupe_actor, runtime) == 64, "cold line");
 static_assert(offsetof(struct troupe_actor, head) == 128, "run line");
 static_assert(offsetof(struct troupe_actor, inline_state) == 192, "state line");
 
+/** A phase set by the token's holder, or by whoever has a cell that nobody else can reach. */
+static inline void trp_actor_set_phase(struct troupe_actor *actor, enum trp_phase phase)
+{
+    /* relaxed: the next holder comes by an edge of its own (mailbox, queue, grace period); to others it is a moment's
+     * view.  The arrows that move the token are swaps: rest() and swap_phase() in exit.c. */
+    atomic_store_explicit(&actor->phase, phase, memory_order_relaxed);
+}
+
 /** `actor`, or NULL, will soon be written: by then its lines are here. */
 static inline void trp_actor_prefetch(struct troupe_actor *actor)
 {

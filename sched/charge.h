@@ -53,9 +53,9 @@ static inline int trp_charge_take(struct trp_charge *charge, uint32_t count, uin
     uint64_t out = atomic_load_explicit(&charge->out, memory_order_acquire);
     uint64_t in;
 
+    /* relaxed: a view.  Full: those who are refused again and again do not fight for the line. */
     if (trp_unlikely(!trp_charge_fits(
             charge->cap, atomic_load_explicit(&charge->in, memory_order_relaxed) - out + more))) {
-        /* relaxed: a view.  Full: those who are refused again and again do not fight for the line. */
         return TROUPE_EFULL;
     }
     /* relaxed: the push that follows publishes the messages, not this. */

@@ -138,7 +138,7 @@ void trp_exit_begin(
     struct trp_extra *extra;
     enum trp_phase phase = phase_of(actor);
 
-    atomic_store_explicit(&actor->phase, TRP_PHASE_EXITING, memory_order_relaxed);
+    trp_actor_set_phase(actor, TRP_PHASE_EXITING);
     if (phase == TRP_PHASE_RUNNING && reason->kind != TROUPE_EXIT_KILLED) {
         terminate(worker, actor, reason);
     }
@@ -259,7 +259,7 @@ static enum trp_exit_outcome rest(struct troupe_actor *actor)
     uint8_t expected = TRP_PHASE_EXITING;
 
     actor->context = NULL;
-    /* acq_rel: hands the token to whoever restarts or releases, or takes the wish of one who came first.
+    /* acq_rel; acquire also if it failed: hands the token to whoever restarts or releases, or takes the wish of one who came first.
      * PAIR actor.phase: the swaps in trp_actor_restart() and trp_actor_release(). */
     if (atomic_compare_exchange_strong_explicit(&actor->phase, &expected, TRP_PHASE_RESTARTING,
             memory_order_acq_rel, memory_order_acquire)) {
@@ -267,11 +267,11 @@ static enum trp_exit_outcome rest(struct troupe_actor *actor)
     }
     if (expected == TRP_PHASE_EXITING_RESTART) {
         renew(actor);
-        atomic_store_explicit(&actor->phase, TRP_PHASE_NEW, memory_order_relaxed);
+        trp_actor_set_phase(actor, TRP_PHASE_NEW);
         return TRP_EXIT_RESTART;
     }
     trp_assert(expected == TRP_PHASE_EXITING_RELEASE);
-    atomic_store_explicit(&actor->phase, TRP_PHASE_EXITING, memory_order_relaxed);
+    trp_actor_set_phase(actor, TRP_PHASE_EXITING);
     actor->keep_mailbox = false;
     last_of(actor)->step = STEP_SEAL;
     return TRP_EXIT_MORE;
@@ -293,7 +293,7 @@ void trp_exit_bury(struct trp_context *context, struct troupe_actor *actor)
     }
     actor->arg = NULL;
     actor->arg_size = 0;
-    atomic_store_explicit(&actor->phase, TRP_PHASE_DEAD, memory_order_relaxed);
+    trp_actor_set_phase(actor, TRP_PHASE_DEAD);
     trp_count(&context->counters.exited, 1);
     actor->link = NULL;
     if (zombies->first == NULL) {
@@ -395,7 +395,7 @@ static void reclaimed(struct trp_context *context, struct troupe_actor *actor)
         report_dead_letters(actor, count);
     }
     trp_actor_free_extra(actor);
-    atomic_store_explicit(&actor->phase, TRP_PHASE_FREE, memory_order_relaxed);
+    trp_actor_set_phase(actor, TRP_PHASE_FREE);
     trp_table_give(&context->runtime->table, &context->cells, actor);
 }
 
@@ -471,7 +471,8 @@ static bool swap_phase(struct troupe_actor *actor, enum trp_phase from, enum trp
 {
     uint8_t expected = (uint8_t)from;
 
-    /* acq_rel: takes the token with all that the last incarnation did, or leaves a wish.
+    /* acq_rel: takes the token with all that the last incarnation did, or leaves a wish.  relaxed, if it failed: nothing
+     * was learnt.
      * PAIR actor.phase: rest(). */
     return atomic_compare_exchange_strong_explicit(
         &actor->phase, &expected, (uint8_t)to, memory_order_acq_rel, memory_order_relaxed);

@@ -85,7 +85,7 @@ unsigned trp_inject_take(
 
 bool trp_inject_is_empty(struct trp_inject *inject)
 {
-    /* After our own registration as parked.  PAIR park.publish: trp_inject_push(). */
+    /* seq_cst: after our own registration as parked.  PAIR park.publish: trp_inject_push(). */
     atomic_thread_fence(memory_order_seq_cst);
     for (unsigned i = 0; i < inject->count; i++) {
         struct trp_inject_shard *shard = &inject->shards[i];

@@ -38,6 +38,7 @@ void *trp_memory_alloc(struct trp_memory *memory, size_t size, size_t align)
         block = memory->allocator.allocate(memory->allocator.context, size, align);
     }
     if (block == NULL) {
+        /* relaxed: a count. */
         atomic_fetch_sub_explicit(&memory->held, size, memory_order_relaxed);
     }
     return block;
@@ -49,5 +50,6 @@ void trp_memory_free(struct trp_memory *memory, void *block, size_t size)
         return;
     }
     memory->allocator.release(memory->allocator.context, block, size);
+    /* relaxed: a count. */
     atomic_fetch_sub_explicit(&memory->held, size, memory_order_relaxed);
 }

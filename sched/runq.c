@@ -46,7 +46,7 @@ struct troupe_actor *trp_runq_pop(struct trp_runq *runq)
         struct troupe_actor *actor =
             atomic_load_explicit(slot_at(runq, head), memory_order_relaxed);
 
-        /* release: the slot has been read before anybody may write over it: us, so this is for form.
+        /* acq_rel: the slot has been read before anybody may write over it: us, so this is for form.
          * PAIR runq.head: acquire in push. */
         if (atomic_compare_exchange_weak_explicit(
                 &runq->head, &head, head + 1, memory_order_acq_rel, memory_order_relaxed)) {
@@ -102,6 +102,7 @@ struct troupe_actor *trp_runq_steal(
             *out_count = count;
             /* seq_cst: as in push. PAIR runq.tail, PAIR park.publish. */
             atomic_store_explicit(&into->tail, tail + count - 1, memory_order_seq_cst);
+            /* relaxed: we wrote it ourselves. */
             return atomic_load_explicit(slot_at(into, tail + count - 1), memory_order_relaxed);
         }
     }

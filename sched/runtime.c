@@ -85,7 +85,7 @@ static int make_worker(struct troupe_runtime *runtime, unsigned index)
 
 static void free_workers(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
 
     for (unsigned i = 0; i < count; i++) {
         trp_pool_fini(&runtime->workers[i]->context.pool);
@@ -252,11 +252,12 @@ static void stop_threads(struct troupe_runtime *runtime)
     trp_event_wake(&runtime->watchdog.event);
     trp_port_thread_join(&runtime->watchdog.thread);
     /* Now: the watchdog may have made another one. */
-    count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    count = trp_runtime_running(runtime);
     trp_park_wake_all(&runtime->park);
     for (unsigned i = 0; i < count; i++) {
         trp_port_thread_join(&runtime->workers[i]->thread);
     }
+    /* seq_cst, for form: no thread is left that looks at it. */
     atomic_store_explicit(&runtime->stop, false, memory_order_seq_cst);
 }
 
@@ -274,7 +275,7 @@ static bool launch_spare(struct troupe_runtime *runtime, unsigned index)
 
 bool trp_runtime_start_spare(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
 
     for (unsigned i = runtime->worker_count; i < count; i++) {
         struct trp_worker *spare = runtime->workers[i];
@@ -364,7 +365,7 @@ static void add_counters(struct troupe_books *books, const struct trp_counters *
 
 static void read_books(struct troupe_runtime *runtime, struct troupe_books *books)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
 
     memset(books, 0, sizeof *books);
     for (unsigned i = 0; i < count; i++) {
@@ -609,7 +610,7 @@ static void let_visitors_out(struct troupe_runtime *runtime)
 /* Nobody runs any more: what raced into actors that had ended is counted, so that the books are exact. */
 static void bring_home(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
     bool was_offline;
 
     for (unsigned i = 0; i < count; i++) {
@@ -632,6 +633,7 @@ static int stop_locked(struct troupe_runtime *runtime, int wait_ms)
     atomic_store_explicit(&runtime->stopping, true, memory_order_seq_cst);
     let_visitors_out(runtime);
     if (!end_actors(runtime, wait_ms)) {
+        /* relaxed: whoever sees it late wakes nobody. */
         atomic_store_explicit(&runtime->stopping, false, memory_order_relaxed);
         tell(runtime, false, report_unstopped);
         return TROUPE_ETIMEDOUT;
@@ -666,7 +668,7 @@ int troupe_runtime_stop(struct troupe_runtime *runtime, int wait_ms)
 /* One thread, nobody else runs: steps all workers until none has anything to do. */
 static void step_all(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
     bool ran = true;
 
     while (ran) {
@@ -683,7 +685,7 @@ static void step_all(struct troupe_runtime *runtime)
 /* Every cell that ended comes back, with what raced into it. */
 static void collect(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
 
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         trp_exit_flush(&runtime->shards[i].context, true);
@@ -699,12 +701,13 @@ static void collect(struct troupe_runtime *runtime)
 
 static void destroy_parts(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
     bool was_offline = trp_reclaim_enter();
 
     for (unsigned i = 0; i < count; i++) {
         trp_park_join(&runtime->park);
-        /* Spares too: one that would not park keeps the others searching for what it might have. */
+        /* Spares too: one that would not park keeps the others searching for what it might have.
+         * relaxed: no other thread is left. */
         atomic_store_explicit(&runtime->workers[i]->retire, false, memory_order_relaxed);
     }
     tell(runtime, false, kill_actor);

@@ -67,6 +67,13 @@ struct troupe_runtime {
     struct trp_worker *workers[TROUPE_WORKERS_MAX + TRP_SPARES_MAX];
 };
 
+/** How many workers were made so far: workers[0] up to that one may be looked at.  Any thread. */
+static inline unsigned trp_runtime_running(const struct troupe_runtime *runtime)
+{
+    /* acquire: the workers.  PAIR runtime.running: release in make_worker(). */
+    return atomic_load_explicit(&runtime->running, memory_order_acquire);
+}
+
 /** Starts a spare worker, if there may be one more.  Watchdog. */
 bool trp_runtime_start_spare(struct troupe_runtime *runtime);
 

@@ -170,6 +170,7 @@ void trp_send_release_waiters(struct troupe_actor *actor)
  * Returns whether it may try now: it was called, or nobody waits besides it. */
 static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct waiter *waiter)
 {
+    /* relaxed, here and below: under the lock, as its writer is. */
     bool called = atomic_load_explicit(&waiter->called, memory_order_relaxed);
 
     if (waiter->registered && !called) {
@@ -190,6 +191,7 @@ static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct 
 /* Under lock.  Leaves; the next one may look, if it is not somebody else's turn. */
 static void step_out(struct troupe_actor *actor, struct trp_extra *extra, struct waiter *waiter)
 {
+    /* relaxed: under the lock. */
     if (atomic_load_explicit(&waiter->called, memory_order_relaxed)) {
         extra->waiter_called = false;
     }

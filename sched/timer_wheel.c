@@ -247,7 +247,7 @@ bool trp_wheel_cancel(struct trp_timer *timer)
 
 uint64_t trp_wheel_next(const struct trp_wheel *wheel)
 {
-    /* PAIR wheel.next: release in publish_next(). */
+    /* acquire: what is due by then.  PAIR wheel.next: release in publish_next(). */
     return atomic_load_explicit(&wheel->next_ms, memory_order_acquire);
 }
 
@@ -275,7 +275,7 @@ unsigned trp_wheel_advance(
         /* Its owner may free it as soon as it is fired. */
         fire(context, timer_of(entry));
     }
-    /* PAIR wheel.advancing: acquire above. */
+    /* release: what we fired.  PAIR wheel.advancing: acquire above. */
     atomic_store_explicit(&wheel->advancing, false, memory_order_release);
     return count;
 }

@@ -17,12 +17,6 @@
 /** Looks in a row at which nobody worked before the watchdog sleeps until somebody does. */
 #define QUIET_LOOKS 20
 
-static unsigned worker_count(struct troupe_runtime *runtime)
-{
-    /* acquire: the workers.  PAIR runtime.running. */
-    return atomic_load_explicit(&runtime->running, memory_order_acquire);
-}
-
 static void report_stuck(struct troupe_runtime *runtime, struct trp_worker *worker, uint64_t ms)
 {
     /* relaxed: names for a report; the slice may just have ended. */
@@ -87,7 +81,7 @@ static bool is_stuck(struct troupe_runtime *runtime, unsigned i, uint64_t now_ns
 
 static bool is_work_queued(struct troupe_runtime *runtime)
 {
-    unsigned count = worker_count(runtime);
+    unsigned count = trp_runtime_running(runtime);
 
     if (!trp_inject_is_empty(&runtime->inject)) {
         return true;
@@ -102,7 +96,7 @@ static bool is_work_queued(struct troupe_runtime *runtime)
 
 static void retire_spares(struct troupe_runtime *runtime)
 {
-    unsigned count = worker_count(runtime);
+    unsigned count = trp_runtime_running(runtime);
 
     for (unsigned i = runtime->worker_count; i < count; i++) {
         struct trp_worker *spare = runtime->workers[i];
@@ -117,7 +111,7 @@ static void retire_spares(struct troupe_runtime *runtime)
 
 bool trp_watchdog_look(struct troupe_runtime *runtime, uint64_t now_ns)
 {
-    unsigned count = worker_count(runtime);
+    unsigned count = trp_runtime_running(runtime);
     unsigned stuck = 0;
     bool active = false;
 
@@ -151,7 +145,7 @@ static void sleep_deeply(struct troupe_runtime *runtime, uint32_t value)
     struct trp_watchdog *dog = &runtime->watchdog;
 
     /* relaxed: the lock in trp_park_all_sleep() comes between this and our look; a worker that wakes takes the
-     * same lock, then looks at `asleep`.  One of us sees the other. */
+     * same lock, then looks at `asleep`.  One of us sees the other.  seq_cst: as in trp_watchdog_main(). */
     atomic_store_explicit(&dog->asleep, true, memory_order_relaxed);
     if (trp_park_all_sleep(&runtime->park) &&
         !atomic_load_explicit(&runtime->stop, memory_order_seq_cst)) {
@@ -166,6 +160,8 @@ void trp_watchdog_main(void *arg)
     uint64_t period_ns = (uint64_t)runtime->options.watchdog_ms * 500000U;
     unsigned quiet = 0;
 
+    /* seq_cst, here and below, where it comes after the event's value: who stops sets `stop`, then wakes the event.
+     * PAIR runtime.stop. */
     while (!atomic_load_explicit(&runtime->stop, memory_order_seq_cst)) {
         uint32_t value = trp_event_value(&runtime->watchdog.event);
 

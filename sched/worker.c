@@ -71,18 +71,20 @@ void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, 
 /* ---- queueing ---- */
 
 /* The owner's half of a biased lock around its LIFO slot: `busy` is written and `rescue` read without a fence. The
- * watchdog, which may come once a second, pays for it with a membarrier between writing `rescue` and
+ * watchdog, which takes the slot of a worker that is stuck, pays for it with a membarrier between writing `rescue` and
  * reading `busy`: either we see its flag and wait, or it sees ours and waits. */
 static void lifo_enter(struct trp_worker *worker)
 {
     for (;;) {
         /* relaxed: ordered by the watchdog's membarrier, see above. */
         atomic_store_explicit(&worker->lifo_busy, true, memory_order_relaxed);
+        /* seq_cst, for the compiler alone: the membarrier does the rest. */
         atomic_signal_fence(memory_order_seq_cst);
         /* acquire: what the watchdog did with the slot.  PAIR worker.rescue: release in rescue(). */
         if (trp_likely(!atomic_load_explicit(&worker->lifo_rescue, memory_order_acquire))) {
             return;
         }
+        /* release: we are out of it.  PAIR worker.lifo: trp_worker_rescue(). */
         atomic_store_explicit(&worker->lifo_busy, false, memory_order_release);
         trp_port_yield();
     }
@@ -111,12 +113,14 @@ struct troupe_actor *trp_worker_rescue(struct trp_worker *worker)
 {
     struct troupe_actor *actor = NULL;
 
+    /* relaxed: before the membarrier. */
     atomic_store_explicit(&worker->lifo_rescue, true, memory_order_relaxed);
     if (trp_port_membarrier()) {
         /* acquire: the slot.  PAIR worker.lifo: lifo_leave(). */
         while (atomic_load_explicit(&worker->lifo_busy, memory_order_acquire)) {
             trp_port_yield();
         }
+        /* relaxed, both: inside the biased lock. */
         actor = atomic_load_explicit(&worker->lifo, memory_order_relaxed);
         atomic_store_explicit(&worker->lifo, NULL, memory_order_relaxed);
     }
@@ -373,6 +377,7 @@ static bool is_condemned(struct troupe_actor *actor)
         if (msg->kind == TRP_MESSAGE_NOTICE && trp_hooks.condemns(actor, msg)) {
             return true;
         }
+        /* acquire: as above. */
         node = atomic_load_explicit(&node->next, memory_order_acquire);
     }
     return false;
@@ -420,7 +425,8 @@ static bool heed_signals(struct trp_worker *worker, struct troupe_actor *actor)
         worker->reason.kind = TROUPE_EXIT_KILLED;
         return true;
     }
-    /* relaxed: a bit set again comes with another message. */
+    /* acq_rel: a bit that was set again meanwhile came after its message, which is_condemned() sees.
+     * PAIR actor.signals. */
     atomic_fetch_and_explicit(&actor->signals, ~(uint32_t)TRP_SIGNAL_EXIT, memory_order_acq_rel);
     if ((signals & TRP_SIGNAL_EXIT) && !actor->trap_exit && is_condemned(actor)) {
         pull_exit(worker, actor);
@@ -444,8 +450,7 @@ static bool start_actor(struct trp_worker *worker, struct troupe_actor *actor)
     memset(actor->state, 0, behaviour->state_size);
     actor->receive = behaviour->receive;
     actor->trap_exit = behaviour->trap_exit;
-    /* relaxed, here and below: the token's holder writes it; for others it is a moment's view. */
-    atomic_store_explicit(&actor->phase, TRP_PHASE_STARTING, memory_order_relaxed);
+    trp_actor_set_phase(actor, TRP_PHASE_STARTING);
     if (behaviour->init != NULL) {
         status = behaviour->init(actor, actor->state, actor->arg);
     }
@@ -454,7 +459,7 @@ static bool start_actor(struct trp_worker *worker, struct troupe_actor *actor)
         begin_exit(worker, actor);
         return false;
     }
-    atomic_store_explicit(&actor->phase, TRP_PHASE_RUNNING, memory_order_relaxed);
+    trp_actor_set_phase(actor, TRP_PHASE_RUNNING);
     trp_hooks.started(actor);
     if (conclude(worker, status)) {
         begin_exit(worker, actor);
@@ -778,8 +783,7 @@ static bool is_worth_stealing(const struct trp_worker *victim)
 static struct troupe_actor *steal(struct trp_worker *worker)
 {
     struct troupe_runtime *runtime = worker->runtime;
-    /* acquire: the workers.  PAIR runtime.running. */
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
     unsigned first = trp_choose(
         TRP_CHOOSE_VICTIM, count, (unsigned)(trp_context_random(&worker->context) % count));
 
@@ -804,7 +808,7 @@ static struct troupe_actor *steal(struct trp_worker *worker)
 static bool fire_for_others(struct trp_worker *worker)
 {
     struct troupe_runtime *runtime = worker->runtime;
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
     unsigned fired = 0;
 
     for (unsigned i = 0; i < count; i++) {
@@ -851,7 +855,7 @@ static void stop_searching(struct trp_worker *worker)
 /* Whether any queue holds work for us: the second look before sleeping. */
 static bool is_work_left(struct troupe_runtime *runtime)
 {
-    unsigned count = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned count = trp_runtime_running(runtime);
 
     if (!trp_inject_is_empty(&runtime->inject)) {
         return true;
@@ -914,7 +918,7 @@ static void unpark(struct trp_worker *worker)
 static bool is_worth_searching(struct trp_worker *worker)
 {
     struct troupe_runtime *runtime = worker->runtime;
-    unsigned running = atomic_load_explicit(&runtime->running, memory_order_acquire);
+    unsigned running = trp_runtime_running(runtime);
 
     return worker->spins < SEARCH_ROUNDS && running > 1 + trp_park_parked(&runtime->park);
 }
@@ -1089,6 +1093,7 @@ static void sleep_in_poller(struct trp_worker *worker, uint64_t until_ns)
     struct troupe_runtime *runtime = worker->runtime;
     int wait_ms;
 
+    /* acquire, release below: one thread at a time is in the poller. */
     if (atomic_exchange_explicit(&runtime->polling, true, memory_order_acquire)) {
         /* Somebody looks just now, and will be done in a moment. */
         trp_port_yield();
