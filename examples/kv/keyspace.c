@@ -941,6 +941,22 @@ int kv_keyspace_get(struct kv_keyspace *keyspace, int64_t now_ms, struct kv_slic
     return err;
 }
 
+/* What every write begins with: the key's place, *out_slot NULL if there is none, and where a new one goes. */
+static int find_to_write(struct kv_keyspace *keyspace, int64_t now_ms, struct kv_slice key,
+    uint64_t *out_hash, struct node ***out_slot)
+{
+    int err;
+
+    tend(keyspace);
+    err = ensure_table(keyspace);
+    if (err) {
+        return err;
+    }
+    *out_hash = hash_of(keyspace, key);
+    *out_slot = find_alive(keyspace, now_ms, *out_hash, key);
+    return KV_OK;
+}
+
 int kv_keyspace_set(struct kv_keyspace *keyspace, int64_t now_ms, struct kv_slice key,
     struct kv_slice value, int64_t expire_ms)
 {
@@ -954,13 +970,10 @@ int kv_keyspace_set(struct kv_keyspace *keyspace, int64_t now_ms, struct kv_slic
     if (is_too_big(key, value.len)) {
         return KV_ETOOBIG;
     }
-    tend(keyspace);
-    err = ensure_table(keyspace);
+    err = find_to_write(keyspace, now_ms, key, &hash, &slot);
     if (err) {
         return err;
     }
-    hash = hash_of(keyspace, key);
-    slot = find_alive(keyspace, now_ms, hash, key);
     if (slot && suits(*slot, value.len)) {
         point(keyspace, "set.found");
         copy((*slot)->bytes + key.len, value);
@@ -1044,13 +1057,10 @@ int kv_keyspace_append(struct kv_keyspace *keyspace, int64_t now_ms, struct kv_s
     if (!keyspace || !is_given(key) || !is_given(tail) || !out_len) {
         return KV_EINVAL;
     }
-    tend(keyspace);
-    err = ensure_table(keyspace);
+    err = find_to_write(keyspace, now_ms, key, &hash, &slot);
     if (err) {
         return err;
     }
-    hash = hash_of(keyspace, key);
-    slot = find_alive(keyspace, now_ms, hash, key);
     head = slot ? value_of(*slot) : NOTHING;
     if (tail.len > KV_STRING_MAX || is_too_big(key, head.len + tail.len)) {
         return KV_ETOOBIG;
@@ -1112,13 +1122,10 @@ int kv_keyspace_add(struct kv_keyspace *keyspace, int64_t now_ms, struct kv_slic
     if (is_too_big(key, 0)) {
         return KV_ETOOBIG;
     }
-    tend(keyspace);
-    err = ensure_table(keyspace);
+    err = find_to_write(keyspace, now_ms, key, &hash, &slot);
     if (err) {
         return err;
     }
-    hash = hash_of(keyspace, key);
-    slot = find_alive(keyspace, now_ms, hash, key);
     err = slot ? kv_slice_integer(value_of(*slot), &sum) : KV_OK;
     if (err) {
         return err;
