@@ -64,8 +64,7 @@ void trp_gate_tell(struct trp_gate *gate, const struct trp_outcome *outcome)
     trp_lock_give(&gate->lock);
     if (first) {
         trp_event_wake(&gate->opened);
-    }
-    if (!first) {
+    } else {
         troupe_buffer_release(outcome->reason.text);
     }
 }
