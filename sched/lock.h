@@ -31,15 +31,12 @@ static inline void trp_lock_fini(struct trp_lock *lock)
     pthread_mutex_destroy(&lock->mutex);
 }
 
-static inline bool trp_lock_try(struct trp_lock *lock)
-{
-    return pthread_mutex_trylock(&lock->mutex) == 0;
-}
-
 #ifdef TRP_SIMULATION
 
-/** In port_sim.c. */
+/* In port_sim.c, and in the interleaving explorer's twin of it. */
 void trp_lock_take(struct trp_lock *lock);
+bool trp_lock_try(struct trp_lock *lock);
+void trp_lock_give(struct trp_lock *lock);
 
 #else
 
@@ -50,14 +47,18 @@ static inline void trp_lock_take(struct trp_lock *lock)
     trp_assert(error == 0);
 }
 
-#endif
+static inline bool trp_lock_try(struct trp_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
+}
 
 static inline void trp_lock_give(struct trp_lock *lock)
 {
     int error = pthread_mutex_unlock(&lock->mutex);
 
     trp_assert(error == 0);
-    trp_switch();
 }
+
+#endif
 
 #endif

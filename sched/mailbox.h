@@ -24,7 +24,7 @@
  *
  *                  push  unpark  pop park detach      -  may overlap
  *    push           -     -       -               X  never overlap: the token's holder only
- *    unpark         -     -       -
+ *    unpark meet    -     -       -
  *    pop park detach  -   -       X
  *
  * Model: test/model/mailbox.pml.
@@ -168,6 +168,17 @@ static inline TROUPE_CHECKED bool trp_mailbox_detach(
     *head = &mailbox->stub;
     *out_spent = old;
     return true;
+}
+
+/**
+ * Meets the reader: all that it did before it parked is known from here on, or it parks later and then knows what the
+ * caller did before.  Any thread; wait-free; changes nothing.
+ */
+static inline void trp_mailbox_meet(struct trp_mailbox *mailbox)
+{
+    /* acq_rel: one of two read-modify-writes of a word is the later one, and acquires what the other released.
+     * PAIR mailbox.tail: the compare-and-swap in trp_mailbox_park(). */
+    (void)atomic_fetch_add_explicit(&mailbox->tail, 0, memory_order_acq_rel);
 }
 
 /** Whether PARKED is set.  Any thread; a moment's view. */

@@ -239,7 +239,7 @@ static uint64_t next_random(void)
     return mix(sim.random += 0x9e3779b97f4a7c15U);
 }
 
-uint32_t trp_choose(enum trp_choice choice, uint32_t count, uint32_t usual)
+static uint32_t choose(enum trp_choice choice, uint32_t count, uint32_t usual)
 {
     uint64_t random = next_random();
     uint32_t chosen = usual;
@@ -249,9 +249,14 @@ uint32_t trp_choose(enum trp_choice choice, uint32_t count, uint32_t usual)
         chosen = (uint32_t)((random >> 8) % count);
     }
     note(WHAT_CHOICE, choice, chosen);
-    if (choice != TRP_CHOOSE_THREAD) {
-        trp_switch();
-    }
+    return chosen;
+}
+
+uint32_t trp_choose(enum trp_choice choice, uint32_t count, uint32_t usual)
+{
+    uint32_t chosen = choose(choice, count, usual);
+
+    trp_switch();
     return chosen;
 }
 
@@ -360,7 +365,7 @@ static unsigned next_thread(void)
             return 0;
         }
         if (count > 0) {
-            return count == 1 ? ready[0] : ready[trp_choose(TRP_CHOOSE_THREAD, count, 0)];
+            return count == 1 ? ready[0] : ready[choose(TRP_CHOOSE_THREAD, count, 0)];
         }
         until_ns = next_deadline();
         if (until_ns == TRP_EVENT_FOREVER) {
@@ -373,12 +378,12 @@ static unsigned next_thread(void)
 /* ---- from one thread to another ---- */
 
 /* The linker's names for the ends of the section of thread-local variables. */
-extern char __start_trp_thread_local[];
-extern char __stop_trp_thread_local[];
+extern char locals_begin[] __asm__("__start_trp_thread_local");
+extern char locals_end[] __asm__("__stop_trp_thread_local");
 
 static size_t locals_size(void)
 {
-    size_t size = (size_t)(__stop_trp_thread_local - __start_trp_thread_local);
+    size_t size = (uintptr_t)locals_end - (uintptr_t)locals_begin;
 
     trp_assert(size <= LOCALS_SIZE);
     return size;
@@ -417,8 +422,8 @@ static void switch_to(unsigned to)
 {
     struct thread *from = &threads[sim.current];
 
-    memcpy(from->locals, __start_trp_thread_local, locals_size());
-    memcpy(__start_trp_thread_local, threads[to].locals, locals_size());
+    memcpy(from->locals, locals_begin, locals_size());
+    memcpy(locals_begin, threads[to].locals, locals_size());
     sim.previous = sim.current;
     sim.current = to;
     depart(from, &threads[to]);
@@ -453,12 +458,27 @@ void trp_switch(void)
     }
 }
 
+/* There is one thread: a lock that is taken is one whose holder others got ahead of. */
+
+bool trp_lock_try(struct trp_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
+}
+
 void trp_lock_take(struct trp_lock *lock)
 {
     trp_switch();
     while (!trp_lock_try(lock)) {
         trp_port_yield();
     }
+}
+
+void trp_lock_give(struct trp_lock *lock)
+{
+    int error = pthread_mutex_unlock(&lock->mutex);
+
+    trp_assert(error == 0);
+    trp_switch();
 }
 
 static void thread_main(void)
@@ -483,6 +503,14 @@ static unsigned free_number(void)
     return number;
 }
 
+static void prepare_context(struct thread *thread)
+{
+    getcontext(&thread->context);
+    thread->context.uc_stack.ss_sp = thread->stack;
+    thread->context.uc_stack.ss_size = STACK_SIZE;
+    makecontext(&thread->context, thread_main, 0);
+}
+
 /* Returns the thread's number, 0 if there is no room. */
 static unsigned start_thread(void (*run)(void *arg), void *arg)
 {
@@ -504,10 +532,7 @@ static unsigned start_thread(void (*run)(void *arg), void *arg)
     thread->size = STACK_SIZE;
     thread->until_ns = TRP_EVENT_FOREVER;
     trp_event_init(&thread->ended);
-    getcontext(&thread->context);
-    thread->context.uc_stack.ss_sp = stack;
-    thread->context.uc_stack.ss_size = STACK_SIZE;
-    makecontext(&thread->context, thread_main, 0);
+    prepare_context(thread);
     if (number == sim.count) {
         sim.count++;
     }

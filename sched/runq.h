@@ -22,7 +22,10 @@
 
 #include "base.h"
 
+/* Fewer in test/explore, which cannot fill that many. */
+#ifndef TRP_RUNQ_SLOTS
 #define TRP_RUNQ_SLOTS 256
+#endif
 
 struct troupe_actor;
 

@@ -5,8 +5,9 @@
  * Foreign threads may wait for room.  A waiter registers (extra->waiters, and the count `waiting` beside the
  * charge), looks once more, and sleeps.  While somebody waits, whoever does not is refused, so nobody barges.
  * The reader, when it has given room back and sees `waiting`, wakes the first; that one takes its room, and wakes the
- * next if there is more.  No wake-up is lost: registering is a seq_cst add before the second look; the reader gives
- * room before it reads `waiting`, and reads it again, seq_cst, after it has parked.
+ * next if there is more.  No wake-up is lost: a waiter registers, meets the reader (trp_mailbox_meet()), then looks at
+ * the room; the reader gives room, parks, then reads `waiting`.  Whoever is second at the mailbox's tail knows what
+ * the first did.
  */
 #include "send.h"
 
@@ -172,6 +173,7 @@ static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct 
 {
     /* relaxed, here and below: under the lock, as its writer is. */
     bool called = atomic_load_explicit(&waiter->called, memory_order_relaxed);
+    bool first;
 
     if (waiter->registered && !called) {
         return false;
@@ -184,8 +186,11 @@ static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct 
     }
     trp_list_push(&extra->waiters, &waiter->entry);
     waiter->registered = true;
-    /* seq_cst: registered before the look at the room.  PAIR actor.waiting: worker.c after parking, and seal(). */
-    return atomic_fetch_add_explicit(&actor->waiting, 1, memory_order_seq_cst) == 0;
+    /* seq_cst: registered before the look at the pid.  PAIR actor.waiting: seal().  Before the look at the room we meet
+     * the reader: a seq_cst add does not keep the load of `out`, which is none, from giving an old value. */
+    first = atomic_fetch_add_explicit(&actor->waiting, 1, memory_order_seq_cst) == 0;
+    trp_mailbox_meet(&actor->mailbox);
+    return first;
 }
 
 /* Under lock.  Leaves; the next one may look, if it is not somebody else's turn. */

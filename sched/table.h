@@ -18,7 +18,10 @@
 #include "actor.h"
 #include "context.h"
 
+/* Fewer in test/explore, where each run makes a table. */
+#ifndef TRP_TABLE_SEGMENT_BITS
 #define TRP_TABLE_SEGMENT_BITS 10
+#endif
 #define TRP_TABLE_SEGMENT ((uint32_t)1 << TRP_TABLE_SEGMENT_BITS)
 #define TRP_TABLE_SLOT_BITS 28
 

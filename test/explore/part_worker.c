@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker: a whole runtime of two workers: send, schedule, steal, park, wake and stop, from outside and from inside.  That a
+ * wake-up was lost shows by itself: all sleep, and somebody still waits for a message to be handled.
+ */
+#include <troupe.h>
+
+#include "test/explore/explore.h"
+
+static struct troupe_runtime *runtime;
+static troupe_pid first;
+static troupe_pid second;
+
+/* Ghosts. */
+static unsigned handled;
+static unsigned wanted;
+static unsigned senders_left;
+
+static const struct troupe_type word = TROUPE_TYPE(uint64_t);
+
+EXPLORE_GHOST static void note_handled(void)
+{
+    handled++;
+}
+
+EXPLORE_GHOST static bool is_handled(const void *ignored)
+{
+    (void)ignored;
+    return handled >= wanted;
+}
+
+EXPLORE_GHOST static void note_end_of_sender(void)
+{
+    senders_left--;
+}
+
+EXPLORE_GHOST static bool are_senders_through(const void *ignored)
+{
+    (void)ignored;
+    return senders_left == 0;
+}
+
+static void *allocate(void *context, size_t size, size_t align)
+{
+    (void)context;
+    return explore_alloc(size, align);
+}
+
+static void release(void *context, void *block, size_t size)
+{
+    (void)context;
+    explore_free(block, size);
+}
+
+static const struct troupe_allocator allocator = {allocate, release, NULL};
+
+static int sink_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)self;
+    (void)state;
+    (void)msg;
+    note_handled();
+    return TROUPE_OK;
+}
+
+static int relay_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    uint64_t value = *(const uint64_t *)troupe_body(msg);
+
+    (void)state;
+    note_handled();
+    return value > 0 ? troupe_send(self, second, &word, &(uint64_t){value - 1}) : TROUPE_OK;
+}
+
+static const struct troupe_behaviour sink = {
+    .name = "sink", .receive = sink_receive, .capacity = 1};
+static const struct troupe_behaviour relay = {.name = "relay", .receive = relay_receive};
+
+static troupe_pid spawn(const struct troupe_behaviour *behaviour)
+{
+    struct troupe_spawn_options options = {.behaviour = behaviour};
+    troupe_pid pid = TROUPE_NOBODY;
+
+    explore_check(troupe_runtime_spawn(runtime, &options, &pid) == TROUPE_OK);
+    return pid;
+}
+
+static void set_up_workers(int workers)
+{
+    struct troupe_runtime_options options = {.workers = workers,
+        .watchdog_ms = TROUPE_NO_WATCHDOG,
+        .allocator = &allocator,
+        .limits = {.actors = 64}};
+
+    handled = 0;
+    explore_check(troupe_runtime_create(&options, &runtime) == TROUPE_OK);
+    first = spawn(&relay);
+    second = spawn(&sink);
+    explore_check(troupe_runtime_start(runtime) == TROUPE_OK);
+}
+
+static void set_up_sink(void)
+{
+    set_up_workers(1);
+    wanted = 1;
+}
+
+static void set_up_relay(void)
+{
+    set_up_workers(2);
+    wanted = 2;
+}
+
+static void set_up_crowd(void)
+{
+    set_up_workers(1);
+    wanted = 4;
+}
+
+static void set_up_kill(void)
+{
+    set_up_workers(1);
+    wanted = 0;
+    senders_left = 2;
+}
+
+static void send_word(troupe_pid to, uint64_t value)
+{
+    struct troupe_message *msg = NULL;
+
+    explore_check(troupe_message_create(runtime, &word, 0, &msg) == TROUPE_OK);
+    *(uint64_t *)troupe_body(msg) = value;
+    explore_check(troupe_try_send(runtime, to, msg) == TROUPE_OK);
+}
+
+static void send_and_stop(void)
+{
+    send_word(second, 0);
+    explore_await(is_handled, NULL, "its message to be handled");
+    explore_check(troupe_runtime_stop(runtime, 1000) == TROUPE_OK);
+}
+
+static void relay_and_stop(void)
+{
+    send_word(first, 1);
+    explore_await(is_handled, NULL, "its message to be handled");
+    explore_check(troupe_runtime_stop(runtime, 1000) == TROUPE_OK);
+}
+
+static void wait_for_room(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct troupe_message *msg = NULL;
+
+        explore_check(troupe_message_create(runtime, &word, 0, &msg) == TROUPE_OK);
+        explore_check(troupe_send_wait(runtime, second, msg, TROUPE_FOREVER) == TROUPE_OK);
+    }
+}
+
+static void wait_for_room_and_stop(void)
+{
+    wait_for_room();
+    explore_await(is_handled, NULL, "all messages to be handled");
+    explore_check(troupe_runtime_stop(runtime, 1000) == TROUPE_OK);
+}
+
+/* Whether it comes before the kill or not, somebody ends it. */
+static void send_once(void)
+{
+    struct troupe_message *msg = NULL;
+    int error;
+
+    explore_check(troupe_message_create(runtime, &word, 0, &msg) == TROUPE_OK);
+    error = troupe_try_send(runtime, second, msg);
+    explore_check(error == TROUPE_OK || error == TROUPE_EGONE);
+    if (error < 0) {
+        troupe_message_destroy(msg);
+    }
+    note_end_of_sender();
+}
+
+static void kill_and_stop(void)
+{
+    int error = troupe_runtime_exit(runtime, second, TROUPE_EXIT_KILL);
+
+    explore_check(error == TROUPE_OK);
+    note_end_of_sender();
+    explore_await(are_senders_through, NULL, "the other sender");
+    explore_check(troupe_runtime_stop(runtime, 1000) == TROUPE_OK);
+}
+
+static void check_books(void)
+{
+    struct troupe_books books = {0};
+
+    explore_check(troupe_runtime_books(runtime, &books) == TROUPE_OK);
+    explore_check(books.sent == books.handled + books.refused + books.dead + books.bounced);
+    explore_check(troupe_runtime_destroy(runtime) == TROUPE_OK);
+}
+
+static const struct explore_scenario scenarios[] = {
+    {.name = "one worker, a message from outside, stop",
+        .setup = set_up_sink,
+        .threads = {send_and_stop},
+        .check = check_books,
+        .deviations = 1,
+        .is_program = true},
+    {.name = "two workers, a message passed on, stop",
+        .setup = set_up_relay,
+        .threads = {relay_and_stop},
+        .check = check_books,
+        .deviations = 1,
+        .is_program = true},
+    {.name = "one worker, two threads that wait for room for one, stop",
+        .setup = set_up_crowd,
+        .threads = {wait_for_room_and_stop, wait_for_room},
+        .check = check_books,
+        .deviations = 1,
+        .is_program = true},
+    {.name = "one worker, a message and a kill, stop",
+        .setup = set_up_kill,
+        .threads = {send_once, kill_and_stop},
+        .check = check_books,
+        .deviations = 1,
+        .is_program = true},
+};
+
+static const struct explore_plant plants[] = {
+    {"who parks does not see what was pushed", &scenarios[0], "trp_inject_is_empty", EXPLORE_FENCE,
+        0, EXPLORE_FORGET, 0, ""},
+};
+
+EXPLORE_PART(worker, scenarios, plants);
