@@ -23,6 +23,7 @@ struct explore_site {
     const char *function;
     const char *file; /* without its folders */
     int line;
+    bool is_ours; /* of sched/ or lib/: not a scenario's, and not another library's */
 };
 
 /** What is at `pc`, the address that a call returns to.  Kept for ever. */
@@ -116,11 +117,25 @@ void explore_memory_forget(void);
 /** Takes every location for a shared one, so that a schedule is understood whatever was learnt. */
 void explore_memory_suspect_all(bool on);
 
-/** One access is damaged from here on; NULL: none. */
-void explore_memory_plant(const struct explore_plant *plant);
+/** An access that was passed since explore_memory_forget(). */
+struct explore_access {
+    uintptr_t pc;
+    enum explore_operation operation;
+    int order;
+};
 
-/** How often the planted access was passed since it was set. */
-uint64_t explore_memory_planted(void);
+/** Writes at most `most` of them to `out`; returns how many there are. */
+unsigned explore_memory_accesses(struct explore_access *out, unsigned most);
+
+/** One access is damaged from here on, of those that were passed; NULL: none.  False: there is no such access. */
+bool explore_memory_plant(const struct explore_plant *plant);
+
+/** The access at `pc` has no order from here on; 0: all have their own. */
+void explore_memory_relax(uintptr_t pc);
+
+/** Of what operation, and of what order. */
+const char *explore_operation_name(enum explore_operation operation);
+const char *explore_order_name(int order);
 
 /** Whether a lock taken from `pc` is to be left out. */
 bool explore_memory_spoils_lock(uintptr_t pc);

@@ -18,6 +18,11 @@ static const struct explore_part *const parts[] = {
     &explore_worker,
 };
 
+#define ACCESSES_MAX 512
+
+/** Runs at random until a planted bug counts as not found. */
+#define PLANT_RANDOM 20000
+
 /** Of a run that failed the last ones are told; --replay tells all. */
 #define STEPS_TOLD 100
 
@@ -33,6 +38,8 @@ static const char usage[] = "usage: explore [options] [PART...]     all parts\n"
                             "  -w, --replay S       runs the schedule S of the scenario that "
                             "--only names, and tells its steps\n"
                             "  -t, --tap            as the Test Anything Protocol\n"
+                            "  -a, --audit          takes away the order of one access after the "
+                            "other, and says which nobody misses\n"
                             "  -l, --list           names all scenarios and plants\n";
 
 static struct {
@@ -41,6 +48,7 @@ static struct {
     const char *replay;
     bool tap;
     bool list;
+    bool audit;
 } options = {.bounds = {.random = 2000, .seed = 1}};
 
 static struct {
@@ -124,6 +132,16 @@ static void explore_scenario(const struct explore_part *part, const struct explo
     }
 }
 
+/* Runs without it, so that its accesses are known. */
+static bool plant(const struct explore_plant *plant)
+{
+    struct explore_bounds bounds = {.deviations = 1, .random = 200, .seed = options.bounds.seed};
+    struct explore_result result;
+
+    explore_search(plant->scenario, &bounds, &result);
+    return explore_memory_plant(plant);
+}
+
 /* Fewer deviations first: most are found by one or two. */
 static void find_plant(const struct explore_plant *plant, struct explore_result *out_result)
 {
@@ -131,41 +149,37 @@ static void find_plant(const struct explore_plant *plant, struct explore_result 
     unsigned most = explore_deviations(plant->scenario, &options.bounds);
 
     bounds.random = 0;
-    explore_memory_plant(plant);
     for (bounds.deviations = 1; bounds.deviations <= most; bounds.deviations++) {
         explore_search(plant->scenario, &bounds, out_result);
         counts.in_order += out_result->exhaustive;
         if (out_result->failed) {
-            break;
+            return;
         }
     }
-    if (!out_result->failed) {
-        bounds.random = 20000;
-        explore_search(plant->scenario, &bounds, out_result);
-        counts.at_random += out_result->random;
-    }
+    bounds.random = PLANT_RANDOM;
+    explore_search(plant->scenario, &bounds, out_result);
+    counts.at_random += out_result->random;
 }
 
-static void explore_plant(const struct explore_part *part, const struct explore_plant *plant)
+static void explore_plant(const struct explore_part *part, const struct explore_plant *one)
 {
     struct explore_result result;
-    uint64_t planted;
 
-    find_plant(plant, &result);
-    planted = explore_memory_planted();
-    explore_memory_plant(NULL);
     counts.plants++;
-    if (planted == 0) {
-        say(false, "%s: planted: %s: no such access in %s", part->name, plant->name,
-            plant->function);
-    } else if (!result.failed) {
-        say(false, "%s: planted: %s: not found", part->name, plant->name);
-    } else if (strstr(result.what, plant->seen) == NULL) {
-        say(false, "%s: planted: %s: found for another reason: %s", part->name, plant->name,
+    if (!plant(one)) {
+        say(false, "%s: planted: %s: no such access in %s", part->name, one->name, one->function);
+        return;
+    }
+    find_plant(one, &result);
+    (void)explore_memory_plant(NULL);
+    if (!result.failed) {
+        say(false, "%s: planted: %s: not found", part->name, one->name);
+    } else if (strstr(result.what, one->seen) == NULL) {
+        say(false, "%s: planted: %s: found for another reason: %s", part->name, one->name,
             result.what);
     } else {
         counts.found++;
-        say(true, "%s: planted: %s: found by %s: %s", part->name, plant->name, result.schedule,
+        say(true, "%s: planted: %s: found by %s: %s", part->name, one->name, result.schedule,
             result.what);
     }
 }
@@ -191,6 +205,73 @@ static void list_part(const struct explore_part *part)
     }
     for (unsigned i = 0; i < part->plant_count; i++) {
         printf("%s: planted: %s\n", part->name, part->plants[i].name);
+    }
+}
+
+/* ---- which orders are needed ---- */
+
+static bool has_order(const struct explore_access *access)
+{
+    return access->order != memory_order_relaxed && access->operation < EXPLORE_FENCE &&
+           explore_site_at(access->pc)->is_ours;
+}
+
+/* All accesses with an order in `part`'s scenarios, but those of the scenarios themselves and of other libraries. */
+static unsigned list_accesses(const struct explore_part *part, struct explore_access *out)
+{
+    struct explore_access passed[ACCESSES_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < part->scenario_count; i++) {
+        struct explore_bounds bounds = {
+            .deviations = 1, .random = 500, .seed = options.bounds.seed};
+        struct explore_result result;
+        unsigned found;
+
+        explore_search(&part->scenarios[i], &bounds, &result);
+        found = explore_memory_accesses(passed, ACCESSES_MAX);
+        for (unsigned p = 0; p < found && count < ACCESSES_MAX; p++) {
+            bool known = !has_order(&passed[p]);
+
+            for (unsigned c = 0; c < count; c++) {
+                known = known || out[c].pc == passed[p].pc;
+            }
+            if (!known) {
+                out[count++] = passed[p];
+            }
+        }
+    }
+    return count;
+}
+
+static bool is_missed(const struct explore_part *part, struct explore_result *out_result)
+{
+    for (unsigned i = 0; i < part->scenario_count; i++) {
+        explore_search(&part->scenarios[i], &options.bounds, out_result);
+        if (out_result->failed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void audit_part(const struct explore_part *part)
+{
+    struct explore_access accesses[ACCESSES_MAX];
+    unsigned count = list_accesses(part, accesses);
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct explore_site *site = explore_site_at(accesses[i].pc);
+        struct explore_result result;
+        bool missed;
+
+        explore_memory_relax(accesses[i].pc);
+        missed = is_missed(part, &result);
+        explore_memory_relax(0);
+        printf("%s: %s:%d %s: %s %s: %s\n", part->name, site->file, site->line, site->function,
+            explore_operation_name(accesses[i].operation), explore_order_name(accesses[i].order),
+            missed ? result.what : "not missed");
+        fflush(stdout);
     }
 }
 
@@ -247,11 +328,12 @@ static void read_options(int argc, char **argv)
         {"replay", required_argument, NULL, 'w'},
         {"tap", no_argument, NULL, 't'},
         {"list", no_argument, NULL, 'l'},
+        {"audit", no_argument, NULL, 'a'},
         {NULL, 0, NULL, 0},
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "d:m:r:s:n:w:tl", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "d:m:r:s:n:w:tla", longs, NULL)) != -1) {
         switch (option) {
         case 'd':
             options.bounds.deviations = (unsigned)number(optarg);
@@ -276,6 +358,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'l':
             options.list = true;
+            break;
+        case 'a':
+            options.audit = true;
             break;
         default:
             fputs(usage, stderr);
@@ -304,11 +389,12 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < EXPLORE_COUNT(parts); i++) {
         if (is_named(parts[i], argc, argv)) {
-            (options.list ? list_part : explore_part)(parts[i]);
+            (options.list ? list_part : options.audit ? audit_part : explore_part)(parts[i]);
         }
     }
-    if (!options.list) {
-        print_counts();
+    if (options.list || options.audit) {
+        return 0;
     }
-    return counts.failed > 0 || (!options.list && counts.passed == 0);
+    print_counts();
+    return counts.failed > 0 || counts.passed == 0;
 }

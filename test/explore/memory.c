@@ -32,6 +32,7 @@
 
 #define LOCATIONS (1U << 16)
 #define HISTORY 8
+#define ACCESSES 512
 
 /* A step of a thread, 0 if there was none. */
 typedef uint16_t step;
@@ -78,8 +79,17 @@ static struct location locations[LOCATIONS];
 static bool learnt;
 static bool all_suspect;
 
-static const struct explore_plant *plant;
-static uint64_t planted;
+/* What is wrong with one access, if `pc` is not 0. */
+struct damage {
+    uintptr_t pc;
+    enum explore_damage by;
+    uint64_t value;
+};
+
+static struct damage damage;
+
+static struct explore_access accesses[ACCESSES];
+static unsigned access_count;
 
 static FILE *trace;
 
@@ -134,10 +144,15 @@ __attribute__((format(printf, 3, 4))) static void trace_access(
     }
 }
 
-static const char *const operation_names[EXPLORE_OPERATIONS] = {
-    "load", "store", "exchange", "compare-and-swap", "add", "sub", "and", "or", "fence", "lock"};
+const char *explore_operation_name(enum explore_operation operation)
+{
+    static const char *const names[EXPLORE_OPERATIONS] = {"load", "store", "exchange",
+        "compare-and-swap", "add", "sub", "and", "or", "fence", "lock"};
 
-static const char *order_name(int order)
+    return names[operation];
+}
+
+const char *explore_order_name(int order)
 {
     static const char *const names[] = {
         "relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
@@ -432,60 +447,77 @@ static unsigned oldest(struct location *location, int order)
     return number;
 }
 
-/* ---- plants ---- */
+/* ---- accesses and plants ---- */
 
-/* How many accesses of its kind stand before `pc` in its function, among those that were ever passed. */
-static bool is_planted(enum explore_operation operation, uintptr_t pc)
+static void collect(enum explore_operation operation, int order, uintptr_t pc)
 {
-    static struct {
-        const struct explore_plant *plant;
-        uintptr_t pcs[16];
-        unsigned count;
-    } seen;
-    unsigned before = 0;
-    bool known = false;
+    unsigned i = 0;
 
-    if (plant == NULL || operation != plant->operation ||
-        strcmp(explore_site_at(pc)->function, plant->function) != 0) {
-        return false;
+    while (i < access_count && accesses[i].pc != pc) {
+        i++;
     }
-    if (seen.plant != plant) {
-        seen.plant = plant;
-        seen.count = 0;
+    if (i == access_count && access_count < ACCESSES) {
+        accesses[access_count++] = (struct explore_access){pc, operation, order};
     }
-    for (unsigned i = 0; i < seen.count; i++) {
-        before += seen.pcs[i] < pc;
-        known = known || seen.pcs[i] == pc;
-    }
-    if (!known && seen.count < EXPLORE_COUNT(seen.pcs)) {
-        seen.pcs[seen.count++] = pc;
-    }
-    if (before != plant->number) {
-        return false;
-    }
-    planted++;
-    return true;
 }
 
-static bool is_damaged(enum explore_operation operation, enum explore_damage damage, uintptr_t pc)
+unsigned explore_memory_accesses(struct explore_access *out, unsigned most)
 {
-    return plant != NULL && plant->damage == damage && is_planted(operation, pc);
+    for (unsigned i = 0; i < access_count && i < most; i++) {
+        out[i] = accesses[i];
+    }
+    return access_count;
 }
 
-void explore_memory_plant(const struct explore_plant *new)
+static bool is_meant(const struct explore_access *access, const struct explore_plant *by)
 {
-    plant = new;
-    planted = 0;
+    return access->operation == by->operation &&
+           strcmp(explore_site_at(access->pc)->function, by->function) == 0;
 }
 
-uint64_t explore_memory_planted(void)
+/* How many accesses that `by` may mean stand before `access` in its function. */
+static unsigned rank_of(const struct explore_access *access, const struct explore_plant *by)
 {
-    return planted;
+    unsigned rank = 0;
+
+    for (unsigned i = 0; i < access_count; i++) {
+        rank += is_meant(&accesses[i], by) && accesses[i].pc < access->pc;
+    }
+    return rank;
+}
+
+bool explore_memory_plant(const struct explore_plant *new)
+{
+    damage = (struct damage){0};
+    for (unsigned i = 0; new != NULL &&i < access_count; i++) {
+        if (is_meant(&accesses[i], new) && rank_of(&accesses[i], new) == new->number) {
+            damage = (struct damage){accesses[i].pc, new->damage, new->value};
+        }
+    }
+    return damage.pc != 0;
+}
+
+void explore_memory_relax(uintptr_t pc)
+{
+    damage = (struct damage){pc, EXPLORE_RELAX, 0};
+}
+
+static bool is_damaged(enum explore_damage by, uintptr_t pc)
+{
+    return damage.pc == pc && damage.by == by;
+}
+
+/* The order that an access has in this run. */
+static int order_of(enum explore_operation operation, int order, uintptr_t pc)
+{
+    collect(operation, order, pc);
+    return is_damaged(EXPLORE_RELAX, pc) ? memory_order_relaxed : order;
 }
 
 bool explore_memory_spoils_lock(uintptr_t pc)
 {
-    return is_damaged(EXPLORE_LOCK, EXPLORE_FORGET, pc);
+    collect(EXPLORE_LOCK, memory_order_seq_cst, pc);
+    return is_damaged(EXPLORE_FORGET, pc);
 }
 
 /* ---- which locations are shared ---- */
@@ -511,6 +543,7 @@ bool explore_memory_learnt(void)
 
 void explore_memory_forget(void)
 {
+    access_count = 0;
     memset(locations, 0, sizeof locations);
 }
 
@@ -595,6 +628,8 @@ static void publish(
     if (order == memory_order_seq_cst) {
         location->last_seq = location->count;
     }
+    /* What comes after it was not released with it. */
+    explore_tick();
 }
 
 static uint64_t load(uintptr_t address, size_t size, int order, uintptr_t pc)
@@ -608,16 +643,16 @@ static uint64_t load(uintptr_t address, size_t size, int order, uintptr_t pc)
         return memory_read(address, size);
     }
     location = approach(address, size, false, pc);
-    if (is_damaged(EXPLORE_LOAD, EXPLORE_LIE, pc)) {
-        return plant->value;
+    order = order_of(EXPLORE_LOAD, order, pc);
+    if (is_damaged(EXPLORE_LIE, pc)) {
+        return damage.value;
     }
-    order = is_damaged(EXPLORE_LOAD, EXPLORE_RELAX, pc) ? memory_order_relaxed : order;
     first = oldest(location, order);
     older = explore_decide(EXPLORE_VALUE, location->count - first);
     value = value_at(location, location->count - 1 - older);
     learn(value, order);
-    trace_access(location, pc, "load %s of %#lx: %#lx%s", order_name(order), (unsigned long)address,
-        (unsigned long)value->value, older > 0 ? ", an older value" : "");
+    trace_access(location, pc, "load %s of %#lx: %#lx%s", explore_order_name(order),
+        (unsigned long)address, (unsigned long)value->value, older > 0 ? ", an older value" : "");
     return value->value;
 }
 
@@ -630,14 +665,14 @@ static void store(uintptr_t address, size_t size, uint64_t value, int order, uin
         return;
     }
     location = approach(address, size, true, pc);
-    if (is_damaged(EXPLORE_STORE, EXPLORE_FORGET, pc)) {
+    order = order_of(EXPLORE_STORE, order, pc);
+    if (is_damaged(EXPLORE_FORGET, pc)) {
         return;
     }
-    order = is_damaged(EXPLORE_STORE, EXPLORE_RELAX, pc) ? memory_order_relaxed : order;
     write_memory(address, size, value);
     publish(location, value, NULL, order);
-    trace_access(location, pc, "store %s to %#lx: %#lx", order_name(order), (unsigned long)address,
-        (unsigned long)value);
+    trace_access(location, pc, "store %s to %#lx: %#lx", explore_order_name(order),
+        (unsigned long)address, (unsigned long)value);
 }
 
 static uint64_t combine(enum explore_operation operation, uint64_t old, uint64_t operand)
@@ -677,19 +712,20 @@ static uint64_t modify(enum explore_operation operation, uintptr_t address, size
     location = approach(address, size, true, pc);
     behind = *value_at(location, location->count - 1);
     new = cut(combine(operation, behind.value, operand), size);
-    if (is_damaged(operation, EXPLORE_FORGET, pc)) {
+    order = order_of(operation, order, pc);
+    if (is_damaged(EXPLORE_FORGET, pc)) {
         return behind.value;
     }
-    order = is_damaged(operation, EXPLORE_RELAX, pc) ? memory_order_relaxed : order;
     learn(value_at(location, location->count - 1), order);
-    if (is_damaged(operation, EXPLORE_TEAR, pc)) {
+    if (is_damaged(EXPLORE_TEAR, pc)) {
         explore_point();
         location = location_at(address, size);
     }
     write_memory(address, size, new);
     publish(location, new, &behind, order);
-    trace_access(location, pc, "%s %s of %#lx: %#lx -> %#lx", operation_names[operation],
-        order_name(order), (unsigned long)address, (unsigned long)behind.value, (unsigned long)new);
+    trace_access(location, pc, "%s %s of %#lx: %#lx -> %#lx", explore_operation_name(operation),
+        explore_order_name(order), (unsigned long)address, (unsigned long)behind.value,
+        (unsigned long)new);
     return behind.value;
 }
 
@@ -719,11 +755,9 @@ static bool swap(uintptr_t address, size_t size, uint64_t *expected, uint64_t de
     location = approach(address, size, true, pc);
     newest = value_at(location, location->count - 1);
     behind = *newest;
-    blind = is_damaged(EXPLORE_SWAP, EXPLORE_BLIND, pc);
-    if (is_damaged(EXPLORE_SWAP, EXPLORE_RELAX, pc)) {
-        order = memory_order_relaxed;
-        otherwise = memory_order_relaxed;
-    }
+    blind = is_damaged(EXPLORE_BLIND, pc);
+    order = order_of(EXPLORE_SWAP, order, pc);
+    otherwise = order == memory_order_relaxed ? order : otherwise;
     if (behind.value != *expected && !blind) {
         learn(newest, otherwise);
         trace_access(location, pc, "compare-and-swap of %#lx: is %#lx, not %#lx",
@@ -732,14 +766,15 @@ static bool swap(uintptr_t address, size_t size, uint64_t *expected, uint64_t de
         return false;
     }
     learn(newest, order);
-    if (is_damaged(EXPLORE_SWAP, EXPLORE_TEAR, pc)) {
+    if (is_damaged(EXPLORE_TEAR, pc)) {
         explore_point();
         location = location_at(address, size);
     }
     write_memory(address, size, desired);
     publish(location, desired, &behind, order);
-    trace_access(location, pc, "compare-and-swap %s of %#lx: %#lx -> %#lx", order_name(order),
-        (unsigned long)address, (unsigned long)behind.value, (unsigned long)desired);
+    trace_access(location, pc, "compare-and-swap %s of %#lx: %#lx -> %#lx",
+        explore_order_name(order), (unsigned long)address, (unsigned long)behind.value,
+        (unsigned long)desired);
     return true;
 }
 
@@ -747,7 +782,8 @@ static void fence(int order, uintptr_t pc)
 {
     unsigned self = explore_self();
 
-    if (is_damaged(EXPLORE_FENCE, EXPLORE_FORGET, pc)) {
+    (void)order_of(EXPLORE_FENCE, order, pc);
+    if (is_damaged(EXPLORE_FORGET, pc)) {
         return;
     }
     explore_point();
@@ -762,7 +798,7 @@ static void fence(int order, uintptr_t pc)
         released[self] = *explore_own_view();
         explore_tick();
     }
-    explore_trace(pc, "fence %s", order_name(order));
+    explore_trace(pc, "fence %s", explore_order_name(order));
 }
 
 /* ---- the calls of -fsanitize=thread ---- */

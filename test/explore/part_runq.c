@@ -5,7 +5,7 @@
 #include "test/explore/explore.h"
 
 enum {
-    ACTORS = 4,
+    ACTORS = 6,
 };
 
 /* Stands for a cell: what is handed over with its run slot. */
@@ -16,13 +16,17 @@ struct cargo {
 
 static struct trp_runq *runqs[3];
 static struct cargo *cargo[ACTORS];
+
+/* Ghosts. */
 static unsigned runs[ACTORS];
+static unsigned pushed;
 
 static struct troupe_actor *slot_of(unsigned number)
 {
     return (struct troupe_actor *)(void *)cargo[number];
 }
 
+/* Numbers are given out by one thread, or from two ends. */
 static void push(struct trp_runq *runq, unsigned number)
 {
     cargo[number]->number = number;
@@ -41,8 +45,9 @@ static void run(struct troupe_actor *actor)
 }
 
 /* Indices are about to wrap. */
-static void set_up(void)
+static void set_up_with(unsigned count)
 {
+    pushed = count;
     for (unsigned i = 0; i < EXPLORE_COUNT(runqs); i++) {
         runqs[i] = explore_alloc(sizeof *runqs[i], 128);
         trp_runq_init(runqs[i]);
@@ -54,6 +59,31 @@ static void set_up(void)
         *cargo[i] = (struct cargo){0};
         runs[i] = 0;
     }
+}
+
+static void set_up(void)
+{
+    set_up_with(4);
+}
+
+/* Both may steal from each other, and each has two. */
+static void set_up_two(void)
+{
+    set_up_with(4);
+    push(runqs[0], 0);
+    push(runqs[0], 1);
+    push(runqs[1], 2);
+    push(runqs[1], 3);
+}
+
+/* No slot is free. */
+static void set_up_full(void)
+{
+    set_up_with(6);
+    for (unsigned i = 0; i < TRP_RUNQ_SLOTS; i++) {
+        push(runqs[0], i);
+    }
+    explore_check(!trp_runq_push(runqs[0], slot_of(4)));
 }
 
 static void run_rest(struct trp_runq *runq)
@@ -71,7 +101,7 @@ static void check_each_once(void)
         run_rest(runqs[i]);
     }
     for (unsigned i = 0; i < ACTORS; i++) {
-        explore_check(runs[i] == 1);
+        explore_check(runs[i] == (i < pushed));
     }
 }
 
@@ -105,6 +135,57 @@ static void steal(unsigned into)
     run_rest(runqs[into]);
 }
 
+/* Takes one of its own, then steals into the room that this made. */
+static void steal_across(unsigned own_one, unsigned victim)
+{
+    struct troupe_actor *actor = trp_runq_pop(runqs[own_one]);
+    uint32_t count;
+
+    if (actor != NULL) {
+        run(actor);
+    }
+    actor = trp_runq_steal(runqs[victim], runqs[own_one], &count);
+    if (actor != NULL) {
+        run(actor);
+    }
+    actor = trp_runq_pop(runqs[own_one]);
+    if (actor != NULL) {
+        run(actor);
+    }
+}
+
+static void robber_1(void)
+{
+    steal_across(0, 1);
+}
+
+static void robber_2(void)
+{
+    steal_across(1, 0);
+}
+
+/* Uses each slot that gets free at once. */
+static void own_full(void)
+{
+    unsigned next = TRP_RUNQ_SLOTS;
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct troupe_actor *actor;
+
+        if (next < ACTORS) {
+            cargo[next]->number = next;
+            next += trp_runq_push(runqs[0], slot_of(next));
+        }
+        actor = trp_runq_pop(runqs[0]);
+        if (actor != NULL) {
+            run(actor);
+        }
+    }
+    while (next < ACTORS) {
+        push(runqs[0], next++);
+    }
+}
+
 static void thief_1(void)
 {
     steal(1);
@@ -125,15 +206,26 @@ static const struct explore_scenario scenarios[] = {
         .threads = {own, thief_1},
         .check = check_each_once,
         .deviations = 4},
+    {.name = "two that steal from each other",
+        .setup = set_up_two,
+        .threads = {robber_1, robber_2},
+        .check = check_each_once},
+    {.name = "the owner of a full queue and two thieves",
+        .setup = set_up_full,
+        .threads = {own_full, thief_1, thief_2},
+        .check = check_each_once,
+        .deviations = 2},
 };
 
 static const struct explore_plant plants[] = {
     {"pop does not compare", &scenarios[1], "trp_runq_pop", EXPLORE_SWAP, 0, EXPLORE_BLIND, 0,
         "race"},
     {"steal does not compare", &scenarios[1], "trp_runq_steal", EXPLORE_SWAP, 0, EXPLORE_BLIND, 0,
-        "runs[i] == 1"},
+        ""},
     {"push publishes without release", &scenarios[1], "trp_runq_push", EXPLORE_STORE, 1,
         EXPLORE_RELAX, 0, "race"},
+    {"push does not wait until a slot has been read", &scenarios[3], "trp_runq_push", EXPLORE_LOAD,
+        1, EXPLORE_LIE, 0, ""},
     {"steal reads the tail without acquire", &scenarios[1], "copy_half", EXPLORE_LOAD, 0,
         EXPLORE_RELAX, 0, "race"},
 };

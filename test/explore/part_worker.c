@@ -228,6 +228,14 @@ static const struct explore_scenario scenarios[] = {
 static const struct explore_plant plants[] = {
     {"who parks does not see what was pushed", &scenarios[0], "trp_inject_is_empty", EXPLORE_FENCE,
         0, EXPLORE_FORGET, 0, ""},
+    {"who pushed wakes nobody", &scenarios[0], "trp_park_wants_wake", EXPLORE_LOAD, 0, EXPLORE_LIE,
+        0, ""},
+    {"nobody asks who waits for room after parking", &scenarios[2], "pause_slice", EXPLORE_LOAD, 1,
+        EXPLORE_LIE, 0, "all sleep"},
+    {"a waiter does not meet the reader", &scenarios[2], "trp_mailbox_meet", EXPLORE_ADD, 0,
+        EXPLORE_RELAX, 0, "all sleep"},
+    {"who parks does not keep out who wakes", &scenarios[1], "trp_park_enter", EXPLORE_LOCK, 0,
+        EXPLORE_FORGET, 0, "race"},
 };
 
 EXPLORE_PART(worker, scenarios, plants);

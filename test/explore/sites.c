@@ -42,13 +42,16 @@ static struct explore_site look_up(uintptr_t pc)
     Dwfl_Module *module = dwfl_addrmodule(debug_information(), pc - 1);
     const char *function = module != NULL ? dwfl_module_addrname(module, pc - 1) : NULL;
     Dwfl_Line *line = module != NULL ? dwfl_module_getsrc(module, pc - 1) : NULL;
-    struct explore_site site = {function != NULL ? function : "?", "?", 0};
+    struct explore_site site = {function != NULL ? function : "?", "?", 0, false};
 
     if (line != NULL) {
         const char *file = dwfl_lineinfo(line, NULL, &site.line, NULL, NULL, NULL);
         const char *slash = file != NULL ? strrchr(file, '/') : NULL;
 
         site.file = slash != NULL ? slash + 1 : "?";
+        site.is_ours = file != NULL &&
+                       (strstr(file, "sched/") != NULL || strstr(file, "lib/") != NULL) &&
+                       strstr(file, "test/") == NULL && strncmp(file, "/usr/", 5) != 0;
     }
     /* A copy of the compiler's own has a dot in its name. */
     site.function = strndup(site.function, strcspn(site.function, "."));
