@@ -178,7 +178,7 @@ static inline void trp_mailbox_meet(struct trp_mailbox *mailbox)
 {
     /* acq_rel: one of two read-modify-writes of a word is the later one, and acquires what the other released.
      * PAIR mailbox.tail: the compare-and-swap in trp_mailbox_park(). */
-    (void)atomic_fetch_add_explicit(&mailbox->tail, 0, memory_order_acq_rel);
+    (void)atomic_fetch_or_explicit(&mailbox->tail, 0, memory_order_acq_rel);
 }
 
 /** Whether PARKED is set.  Any thread; a moment's view. */

@@ -475,13 +475,21 @@ static bool is_meant(const struct explore_access *access, const struct explore_p
            strcmp(explore_site_at(access->pc)->function, by->function) == 0;
 }
 
+/* By lines: compilers lay code out as they like. */
+static bool is_before(const struct explore_access *a, const struct explore_access *b)
+{
+    int difference = explore_site_at(a->pc)->line - explore_site_at(b->pc)->line;
+
+    return difference < 0 || (difference == 0 && a->pc < b->pc);
+}
+
 /* How many accesses that `by` may mean stand before `access` in its function. */
 static unsigned rank_of(const struct explore_access *access, const struct explore_plant *by)
 {
     unsigned rank = 0;
 
     for (unsigned i = 0; i < access_count; i++) {
-        rank += is_meant(&accesses[i], by) && accesses[i].pc < access->pc;
+        rank += is_meant(&accesses[i], by) && is_before(&accesses[i], access);
     }
     return rank;
 }

@@ -26,7 +26,6 @@ static struct troupe_actor *slot_of(unsigned number)
     return (struct troupe_actor *)(void *)cargo[number];
 }
 
-/* Numbers are given out by one thread, or from two ends. */
 static void push(struct trp_runq *runq, unsigned number)
 {
     cargo[number]->number = number;
@@ -66,16 +65,6 @@ static void set_up(void)
     set_up_with(4);
 }
 
-/* Both may steal from each other, and each has two. */
-static void set_up_two(void)
-{
-    set_up_with(4);
-    push(runqs[0], 0);
-    push(runqs[0], 1);
-    push(runqs[1], 2);
-    push(runqs[1], 3);
-}
-
 /* No slot is free. */
 static void set_up_full(void)
 {
@@ -105,22 +94,23 @@ static void check_each_once(void)
     }
 }
 
+static void pop_one(struct trp_runq *runq)
+{
+    struct troupe_actor *actor = trp_runq_pop(runq);
+
+    if (actor != NULL) {
+        run(actor);
+    }
+}
+
 static void own(void)
 {
-    struct troupe_actor *actor;
-
     push(runqs[0], 0);
     push(runqs[0], 1);
-    actor = trp_runq_pop(runqs[0]);
-    if (actor != NULL) {
-        run(actor);
-    }
+    pop_one(runqs[0]);
     push(runqs[0], 2);
     push(runqs[0], 3);
-    actor = trp_runq_pop(runqs[0]);
-    if (actor != NULL) {
-        run(actor);
-    }
+    pop_one(runqs[0]);
 }
 
 static void steal(unsigned into)
@@ -135,33 +125,31 @@ static void steal(unsigned into)
     run_rest(runqs[into]);
 }
 
-/* Takes one of its own, then steals into the room that this made. */
-static void steal_across(unsigned own_one, unsigned victim)
+/* Pushes numbers `first` to `last`, runs one, and steals behind the others. */
+static void steal_across(unsigned mine, unsigned victim, unsigned first, unsigned last)
 {
-    struct troupe_actor *actor = trp_runq_pop(runqs[own_one]);
+    struct troupe_actor *actor;
     uint32_t count;
 
+    for (unsigned i = first; i <= last; i++) {
+        push(runqs[mine], i);
+    }
+    pop_one(runqs[mine]);
+    actor = trp_runq_steal(runqs[victim], runqs[mine], &count);
     if (actor != NULL) {
         run(actor);
     }
-    actor = trp_runq_steal(runqs[victim], runqs[own_one], &count);
-    if (actor != NULL) {
-        run(actor);
-    }
-    actor = trp_runq_pop(runqs[own_one]);
-    if (actor != NULL) {
-        run(actor);
-    }
+    pop_one(runqs[mine]);
 }
 
 static void robber_1(void)
 {
-    steal_across(0, 1);
+    steal_across(0, 1, 0, 2);
 }
 
 static void robber_2(void)
 {
-    steal_across(1, 0);
+    steal_across(1, 0, 3, 3);
 }
 
 /* Uses each slot that gets free at once. */
@@ -170,16 +158,11 @@ static void own_full(void)
     unsigned next = TRP_RUNQ_SLOTS;
 
     for (unsigned i = 0; i < 3; i++) {
-        struct troupe_actor *actor;
-
         if (next < ACTORS) {
             cargo[next]->number = next;
             next += trp_runq_push(runqs[0], slot_of(next));
         }
-        actor = trp_runq_pop(runqs[0]);
-        if (actor != NULL) {
-            run(actor);
-        }
+        pop_one(runqs[0]);
     }
     while (next < ACTORS) {
         push(runqs[0], next++);
@@ -196,6 +179,17 @@ static void thief_2(void)
     steal(2);
 }
 
+/* From the second one, who may have stolen what it has. */
+static void thief_3(void)
+{
+    uint32_t count;
+    struct troupe_actor *actor = trp_runq_steal(runqs[1], runqs[2], &count);
+
+    if (actor != NULL) {
+        run(actor);
+    }
+}
+
 static const struct explore_scenario scenarios[] = {
     {.name = "the owner and two thieves",
         .setup = set_up,
@@ -206,10 +200,11 @@ static const struct explore_scenario scenarios[] = {
         .threads = {own, thief_1},
         .check = check_each_once,
         .deviations = 4},
-    {.name = "two that steal from each other",
-        .setup = set_up_two,
-        .threads = {robber_1, robber_2},
-        .check = check_each_once},
+    {.name = "two that steal from each other, and a third",
+        .setup = set_up,
+        .threads = {robber_1, robber_2, thief_3},
+        .check = check_each_once,
+        .deviations = 2},
     {.name = "the owner of a full queue and two thieves",
         .setup = set_up_full,
         .threads = {own_full, thief_1, thief_2},
@@ -227,6 +222,8 @@ static const struct explore_plant plants[] = {
     {"push does not wait until a slot has been read", &scenarios[3], "trp_runq_push", EXPLORE_LOAD,
         1, EXPLORE_LIE, 0, ""},
     {"steal reads the tail without acquire", &scenarios[1], "copy_half", EXPLORE_LOAD, 0,
+        EXPLORE_RELAX, 0, "race"},
+    {"steal hands on without release", &scenarios[2], "trp_runq_steal", EXPLORE_STORE, 0,
         EXPLORE_RELAX, 0, "race"},
 };
 

@@ -5,6 +5,7 @@
  */
 #include <troupe.h>
 
+#include "sched/runtime.h"
 #include "test/explore/explore.h"
 
 static struct troupe_runtime *runtime;
@@ -111,6 +112,12 @@ static void set_up_relay(void)
     wanted = 2;
 }
 
+static void set_up_rescue(void)
+{
+    set_up_workers(1);
+    wanted = 2;
+}
+
 static void set_up_crowd(void)
 {
     set_up_workers(1);
@@ -145,6 +152,20 @@ static void relay_and_stop(void)
     send_word(first, 1);
     explore_await(is_handled, NULL, "its message to be handled");
     explore_check(troupe_runtime_stop(runtime, 1000) == TROUPE_OK);
+}
+
+/* As the watchdog does when a handler holds the worker too long, which here it never does. */
+static void rescue(void)
+{
+    struct trp_visit visit;
+    struct troupe_actor *actor;
+
+    explore_check(trp_context_enter(runtime, &visit) == TROUPE_OK);
+    actor = trp_worker_rescue(runtime->workers[0]);
+    if (actor != NULL) {
+        trp_worker_schedule(visit.context, actor);
+    }
+    trp_context_leave(&visit);
 }
 
 static void wait_for_room(void)
@@ -223,6 +244,12 @@ static const struct explore_scenario scenarios[] = {
         .check = check_books,
         .deviations = 1,
         .is_program = true},
+    {.name = "one worker whose LIFO slot is taken away, a message passed on, stop",
+        .setup = set_up_rescue,
+        .threads = {relay_and_stop, rescue},
+        .check = check_books,
+        .deviations = 1,
+        .is_program = true},
 };
 
 static const struct explore_plant plants[] = {
@@ -230,10 +257,14 @@ static const struct explore_plant plants[] = {
         0, EXPLORE_FORGET, 0, ""},
     {"who pushed wakes nobody", &scenarios[0], "trp_park_wants_wake", EXPLORE_LOAD, 0, EXPLORE_LIE,
         0, ""},
-    {"nobody asks who waits for room after parking", &scenarios[2], "pause_slice", EXPLORE_LOAD, 1,
+    {"nobody asks who waits for room after parking", &scenarios[2], "pause_slice", EXPLORE_LOAD, 0,
         EXPLORE_LIE, 0, "all sleep"},
-    {"a waiter does not meet the reader", &scenarios[2], "trp_mailbox_meet", EXPLORE_ADD, 0,
+    {"a waiter does not meet the reader", &scenarios[2], "trp_mailbox_meet", EXPLORE_OR, 0,
         EXPLORE_RELAX, 0, "all sleep"},
+    {"the owner of a LIFO slot does not say that it is in it", &scenarios[4], "lifo_enter",
+        EXPLORE_STORE, 0, EXPLORE_FORGET, 0, ""},
+    {"who takes a LIFO slot away does not wait for its owner", &scenarios[4], "trp_worker_rescue",
+        EXPLORE_LOAD, 0, EXPLORE_LIE, 0, ""},
     {"who parks does not keep out who wakes", &scenarios[1], "trp_park_enter", EXPLORE_LOCK, 0,
         EXPLORE_FORGET, 0, "race"},
 };
