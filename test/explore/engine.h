@@ -4,15 +4,20 @@
  *
  *   sites.c    where in the code an address is
  *   threads.c  contexts, whose turn it is, choices, sleep
- *   memory.c   what accesses do: the sanitizer's calls, histories, races, plants
+ *   trace.c    tells the steps of a run
+ *   memory.c   memory of a run; races, and what was freed
+ *   plant.c    which accesses there are, and what is wrong with one
+ *   atomic.c   what atomic accesses do: histories
+ *   calls.c    the sanitizer's calls, which are answered by the three before
  *   twin.c     the outside world for sched/: port.h, lock.h, reclaim.h, seam.h
  *   search.c   which choices to try; shrinks and tells what failed
+ *   audit.c    which orders nobody misses
  *   main.c     options, the table of parts, counts
  */
 #ifndef TEST_EXPLORE_ENGINE_H
 #define TEST_EXPLORE_ENGINE_H
 
-#include <stdatomic.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "test/explore/explore.h"
@@ -31,9 +36,12 @@ const struct explore_site *explore_site_at(uintptr_t pc);
 
 /* ---- threads.c ---- */
 
-/** What one knows of what the others did: counts of their steps. */
+/** The number of a step of a thread; 0: there was none. */
+typedef uint16_t explore_step;
+
+/** What one knows of what the others did: their last steps. */
 struct explore_view {
-    uint16_t steps[EXPLORE_CONTEXTS];
+    explore_step steps[EXPLORE_CONTEXTS];
 };
 
 static inline void explore_view_join(struct explore_view *into, const struct explore_view *from)
@@ -78,6 +86,12 @@ void explore_pass(void);
 /** What the thread that runs knows, its own steps included. */
 struct explore_view *explore_own_view(void);
 
+/** Whether the thread that runs knows of a step. */
+static inline bool explore_knows(unsigned thread, explore_step when)
+{
+    return explore_own_view()->steps[thread] >= when;
+}
+
 /** A step of the thread that runs is over: what it does now nobody knows who does not learn it from now on. */
 void explore_tick(void);
 
@@ -104,49 +118,75 @@ uint64_t explore_now_ns(void);
 void explore_wait(
     bool (*ready)(const void *context), const void *context, uint64_t until_ns, const char *what);
 
+/* ---- trace.c ---- */
+
+/** Steps are told to this file; NULL: to nobody. */
+void explore_trace_to(FILE *to);
+__attribute__((format(printf, 2, 3))) void explore_trace(uintptr_t pc, const char *format, ...);
+void explore_trace_list(uintptr_t pc, const char *format, va_list list);
+
+const char *explore_operation_name(enum explore_operation operation);
+const char *explore_order_name(int order);
+
 /* ---- memory.c ---- */
 
 void explore_memory_begin(void);
 
-/** Locations that more than one thread touches, found since the last call: then what was tried may be incomplete. */
-bool explore_memory_learnt(void);
+/** A plain access from `pc`, and an atomic one: looks for races and for memory that was freed. */
+void explore_memory_plain(uintptr_t address, size_t size, bool writes, uintptr_t pc);
+void explore_memory_atomic(uintptr_t address, size_t size, bool writes, uintptr_t pc);
 
-/** Forgets which locations are shared: another scenario begins. */
-void explore_memory_forget(void);
+/** Touching these bytes is a finding, or no longer. */
+void explore_memory_poison(const void *block, size_t size);
+void explore_memory_unpoison(const void *block, size_t size);
 
-/** Takes every location for a shared one, so that a schedule is understood whatever was learnt. */
-void explore_memory_suspect_all(bool on);
+/* ---- plant.c ---- */
 
-/** An access that was passed since explore_memory_forget(). */
+/** An access that was passed since explore_plant_forget(). */
 struct explore_access {
     uintptr_t pc;
     enum explore_operation operation;
     int order;
 };
 
+void explore_plant_forget(void);
+void explore_plant_note(enum explore_operation operation, int order, uintptr_t pc);
+
 /** Writes at most `most` of them to `out`; returns how many there are. */
-unsigned explore_memory_accesses(struct explore_access *out, unsigned most);
+unsigned explore_plant_accesses(struct explore_access *out, unsigned most);
 
 /** One access is damaged from here on, of those that were passed; NULL: none.  False: there is no such access. */
-bool explore_memory_plant(const struct explore_plant *plant);
+bool explore_plant_set(const struct explore_plant *plant);
 
 /** The access at `pc` has no order from here on; 0: all have their own. */
-void explore_memory_relax(uintptr_t pc);
+void explore_plant_relax(uintptr_t pc);
 
-/** Of what operation, and of what order. */
-const char *explore_operation_name(enum explore_operation operation);
-const char *explore_order_name(int order);
+/** Whether that is what is wrong with the access at `pc`, and the value of a lie. */
+bool explore_plant_is(enum explore_damage by, uintptr_t pc);
+uint64_t explore_plant_value(void);
 
-/** Whether a lock taken from `pc` is to be left out. */
-bool explore_memory_spoils_lock(uintptr_t pc);
+/* ---- atomic.c ---- */
 
-/** Steps are told to this file; NULL: to nobody. */
-void explore_trace_to(FILE *to);
-__attribute__((format(printf, 2, 3))) void explore_trace(uintptr_t pc, const char *format, ...);
+void explore_atomic_begin(void);
 
-/** Touching these bytes is a finding, or no longer. */
-void explore_memory_poison(const void *block, size_t size);
-void explore_memory_unpoison(const void *block, size_t size);
+/** Locations that more than one thread touches, found since the last call: then what was tried may be incomplete. */
+bool explore_atomic_learnt(void);
+
+/** Forgets which locations are shared: another scenario begins. */
+void explore_atomic_forget(void);
+
+/** Takes every location for a shared one, so that a schedule is understood whatever was learnt. */
+void explore_atomic_suspect_all(bool on);
+
+uint64_t explore_atomic_load(uintptr_t address, size_t size, int order, uintptr_t pc);
+void explore_atomic_store(uintptr_t address, size_t size, uint64_t value, int order, uintptr_t pc);
+uint64_t explore_atomic_modify(enum explore_operation operation, uintptr_t address, size_t size,
+    uint64_t operand, int order, uintptr_t pc);
+
+/** A compare-and-swap; *expected becomes what was there if it was another value. */
+bool explore_atomic_swap(uintptr_t address, size_t size, uint64_t *expected, uint64_t desired,
+    int order, int otherwise, uintptr_t pc);
+void explore_atomic_fence(int order, uintptr_t pc);
 
 /* ---- twin.c ---- */
 
@@ -180,5 +220,10 @@ void explore_search(const struct explore_scenario *scenario, const struct explor
 /** Runs a schedule once more, telling its steps.  Returns what failed, or NULL. */
 const char *explore_replay(
     const struct explore_scenario *scenario, const char *schedule, FILE *trace);
+
+/* ---- audit.c ---- */
+
+/** Says of each order in the part's code whether a scenario misses it. */
+void explore_audit(const struct explore_part *part, const struct explore_bounds *bounds);
 
 #endif

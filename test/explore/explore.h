@@ -3,7 +3,7 @@
  * explore.h - runs a few threads through every interleaving that matters, with the memory of the C standard.
  *
  * The files of sched/ are built once more as the thread sanitizer wants them (`-fsanitize=thread`, of the compiler only):
- * before each access to memory stands a call, which memory.c answers instead of the sanitizer's library.  So every
+ * before each access to memory stands a call, which calls.c answers instead of the sanitizer's library.  So every
  * atomic access is a place where another thread may run, every plain one is checked for races, and the code that is
  * explored is the code that ships, without a line in it for our sake.
  *
@@ -14,7 +14,7 @@
  * then random ones of any number.  What fails is cut down to the deviations that it needs, told step by step, and can
  * be run again.
  *
- * A *plant* is one access of that code changed for the worse, by memory.c, while it runs: the search must find it.
+ * A *plant* is one access of that code changed for the worse while it runs (plant.c): the search must find it.
  *
  * What it cannot see: reads from the future (load buffering), fences other than seq_cst at full precision, and what
  * more threads or longer queues would do.

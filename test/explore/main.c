@@ -18,8 +18,6 @@ static const struct explore_part *const parts[] = {
     &explore_worker,
 };
 
-#define ACCESSES_MAX 512
-
 /** Runs at random until a planted bug counts as not found. */
 #define PLANT_RANDOM 20000
 
@@ -139,7 +137,7 @@ static bool plant(const struct explore_plant *plant)
     struct explore_result result;
 
     explore_search(plant->scenario, &bounds, &result);
-    return explore_memory_plant(plant);
+    return explore_plant_set(plant);
 }
 
 /* Fewer deviations first: most are found by one or two. */
@@ -171,7 +169,7 @@ static void explore_plant(const struct explore_part *part, const struct explore_
         return;
     }
     find_plant(one, &result);
-    (void)explore_memory_plant(NULL);
+    (void)explore_plant_set(NULL);
     if (!result.failed) {
         say(false, "%s: planted: %s: not found", part->name, one->name);
     } else if (strstr(result.what, one->seen) == NULL) {
@@ -208,70 +206,14 @@ static void list_part(const struct explore_part *part)
     }
 }
 
-/* ---- which orders are needed ---- */
-
-static bool has_order(const struct explore_access *access)
+static void look_at(const struct explore_part *part)
 {
-    return access->order != memory_order_relaxed && access->operation < EXPLORE_FENCE &&
-           explore_site_at(access->pc)->is_ours;
-}
-
-/* All accesses with an order in `part`'s scenarios, but those of the scenarios themselves and of other libraries. */
-static unsigned list_accesses(const struct explore_part *part, struct explore_access *out)
-{
-    struct explore_access passed[ACCESSES_MAX];
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < part->scenario_count; i++) {
-        struct explore_bounds bounds = {
-            .deviations = 1, .random = 500, .seed = options.bounds.seed};
-        struct explore_result result;
-        unsigned found;
-
-        explore_search(&part->scenarios[i], &bounds, &result);
-        found = explore_memory_accesses(passed, ACCESSES_MAX);
-        for (unsigned p = 0; p < found && count < ACCESSES_MAX; p++) {
-            bool known = !has_order(&passed[p]);
-
-            for (unsigned c = 0; c < count; c++) {
-                known = known || out[c].pc == passed[p].pc;
-            }
-            if (!known) {
-                out[count++] = passed[p];
-            }
-        }
-    }
-    return count;
-}
-
-static bool is_missed(const struct explore_part *part, struct explore_result *out_result)
-{
-    for (unsigned i = 0; i < part->scenario_count; i++) {
-        explore_search(&part->scenarios[i], &options.bounds, out_result);
-        if (out_result->failed) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void audit_part(const struct explore_part *part)
-{
-    struct explore_access accesses[ACCESSES_MAX];
-    unsigned count = list_accesses(part, accesses);
-
-    for (unsigned i = 0; i < count; i++) {
-        const struct explore_site *site = explore_site_at(accesses[i].pc);
-        struct explore_result result;
-        bool missed;
-
-        explore_memory_relax(accesses[i].pc);
-        missed = is_missed(part, &result);
-        explore_memory_relax(0);
-        printf("%s: %s:%d %s: %s %s: %s\n", part->name, site->file, site->line, site->function,
-            explore_operation_name(accesses[i].operation), explore_order_name(accesses[i].order),
-            missed ? result.what : "not missed");
-        fflush(stdout);
+    if (options.list) {
+        list_part(part);
+    } else if (options.audit) {
+        explore_audit(part, &options.bounds);
+    } else {
+        explore_part(part);
     }
 }
 
@@ -389,7 +331,7 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < EXPLORE_COUNT(parts); i++) {
         if (is_named(parts[i], argc, argv)) {
-            (options.list ? list_part : options.audit ? audit_part : explore_part)(parts[i]);
+            look_at(parts[i]);
         }
     }
     if (options.list || options.audit) {

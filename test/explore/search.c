@@ -149,9 +149,9 @@ static const char *run_wanted(const struct explore_scenario *scenario)
     const char *what;
 
     made.count = 0;
-    explore_memory_suspect_all(true);
+    explore_atomic_suspect_all(true);
     what = explore_run(scenario, decide_wanted);
-    explore_memory_suspect_all(false);
+    explore_atomic_suspect_all(false);
     return what;
 }
 
@@ -361,7 +361,7 @@ static bool search_in_order(const struct explore_scenario *scenario, unsigned de
             tell(scenario, what, out_result);
             return true;
         }
-        if (explore_memory_learnt()) {
+        if (explore_atomic_learnt()) {
             /* There were points that nobody saw: again from the start. */
             path.length = 0;
         } else if (!go_on(deviations)) {
@@ -388,11 +388,11 @@ void explore_search(const struct explore_scenario *scenario, const struct explor
     memset(out_result, 0, sizeof *out_result);
     memset(&pct, 0, sizeof pct);
     pct.state = bounds->seed;
-    explore_memory_forget();
+    explore_atomic_forget();
     if (search_randomly(scenario, scouts, out_result)) {
         return;
     }
-    (void)explore_memory_learnt();
+    (void)explore_atomic_learnt();
     if (search_in_order(scenario, deviations, bounds->most, out_result)) {
         return;
     }

@@ -389,6 +389,7 @@ static void begin(explore_decide_fn how)
     parallel = false;
     decide = how;
     explore_memory_begin();
+    explore_atomic_begin();
     explore_twin_begin();
 }
 

@@ -61,6 +61,12 @@ void explore_twin_begin(void)
 
 /* ---- locks ---- */
 
+static bool is_forgotten(uintptr_t pc)
+{
+    explore_plant_note(EXPLORE_LOCK, memory_order_seq_cst, pc);
+    return explore_plant_is(EXPLORE_FORGET, pc);
+}
+
 static struct lock *lock_of(const struct trp_lock *address)
 {
     for (unsigned i = 0; i < LOCKS; i++) {
@@ -88,7 +94,7 @@ void trp_lock_take(struct trp_lock *address)
 {
     struct lock *lock = lock_of(address);
 
-    if (explore_memory_spoils_lock(CALLER)) {
+    if (is_forgotten(CALLER)) {
         return;
     }
     explore_point();
@@ -103,7 +109,7 @@ bool trp_lock_try(struct trp_lock *address)
 {
     struct lock *lock = lock_of(address);
 
-    if (explore_memory_spoils_lock(CALLER)) {
+    if (is_forgotten(CALLER)) {
         return true;
     }
     explore_point();
