@@ -701,6 +701,18 @@ static struct trp_extra *active_peer(struct trp_extra *mine, troupe_pid peer)
     return theirs;
 }
 
+/* Takes the root of the links out if no link is left; it, or NULL.  Under the lock. */
+static struct watch *take_root(struct trp_extra *extra)
+{
+    struct watch *root = list_root(&extra->watchers);
+
+    if (root == NULL || root->node.child[0] != NULL) {
+        return NULL;
+    }
+    trp_list_remove(&root->told);
+    return root;
+}
+
 /* Takes both halves of an active link out.  Under both locks. */
 static void unlink_both(struct watch *half)
 {
@@ -744,6 +756,34 @@ static bool end_link(struct troupe_actor *self, troupe_pid peer)
     return active;
 }
 
+/* Takes a link back that was made with one who has ended; false if its end has told us: the signal is on its way.  If
+ * that one had no extra block when it told its watchers, the root that came with the link is ours to free as well. */
+static bool take_link_back(struct troupe_actor *self, struct trp_extra *theirs, troupe_pid peer)
+{
+    struct trp_context *context = trp_context_of(self);
+    struct trp_extra *mine = trp_actor_extra(self);
+    struct watch *root = NULL;
+    struct watch *half;
+    bool active;
+
+    lock_both(mine, theirs);
+    half = find_link(mine, peer);
+    active = half != NULL && watch_is_active(half);
+    if (active) {
+        unlink_both(half);
+        root = take_root(theirs);
+    }
+    unlock_both(mine, theirs);
+    if (active) {
+        drop(context, &half->notice);
+        drop(context, &half->notice);
+    }
+    if (root != NULL) {
+        block_free(context, &root->notice);
+    }
+    return active;
+}
+
 /* Links `self` with `actor`, which has `pid`.  TROUPE_EGONE: it is not there any more. */
 static int link_with(struct troupe_actor *self, struct troupe_actor *actor, troupe_pid pid)
 {
@@ -763,7 +803,8 @@ static int link_with(struct troupe_actor *self, struct troupe_actor *actor, trou
     error = enter_link(mine, theirs, watch_limit(self), &kit);
     unlock_both(mine, theirs);
     kit_free(context, &kit);
-    if (error == TROUPE_OK && !is_still_there(self->runtime, pid) && end_link(self, pid)) {
+    if (error == TROUPE_OK && !is_still_there(self->runtime, pid) &&
+        take_link_back(self, theirs, pid)) {
         return TROUPE_EGONE;
     }
     return error < 0 ? error : TROUPE_OK;

@@ -3,6 +3,8 @@
  * calls.c - the calls that `-fsanitize=thread` puts before each access, of gcc and of clang, as the sanitizer's library
  * declares them.  The address that each returns to says where in the code the access is.
  */
+#include <string.h>
+
 #include "test/explore/engine.h"
 
 #define PC ((uintptr_t)__builtin_return_address(0))
@@ -133,4 +135,22 @@ void __tsan_atomic_signal_fence(int order)
 void __tsan_atomic_thread_fence(int order)
 {
     explore_atomic_fence(order, PC);
+}
+
+/* ---- the C library, as instead.h calls it ---- */
+
+void *explore_memset(void *to, int byte, size_t size);
+void *explore_memcpy(void *to, const void *from, size_t size);
+
+void *explore_memset(void *to, int byte, size_t size)
+{
+    explore_memory_plain((uintptr_t)to, size, true, PC);
+    return memset(to, byte, size);
+}
+
+void *explore_memcpy(void *to, const void *from, size_t size)
+{
+    explore_memory_plain((uintptr_t)from, size, false, PC);
+    explore_memory_plain((uintptr_t)to, size, true, PC);
+    return memcpy(to, from, size);
 }

@@ -65,7 +65,7 @@ enum explore_damage {
     EXPLORE_LIE,    /* a load gives `value` */
 };
 
-/** One access that is changed for the worse: `operation` in `function`, the `number`-th of those from its top. */
+/** One access that is changed for the worse: `operation` in `function`, in the `number`-th line that has one. */
 struct explore_plant {
     const char *name;
     const struct explore_scenario *scenario; /* that finds it */

@@ -3,6 +3,8 @@
  * instead.h - included before everything else in the files of sched/ that are explored: the explorer's poison, and the
  * primitives of Concurrency Kit and liburcu as atomic accesses of C, which the compiler instruments.
  *
+ * What the C library writes and reads is announced as well.
+ *
  * The orders are those that both promise: ck's compare-and-swap has none but what its fences add, liburcu's exchange
  * is a full fence on both sides.
  */
@@ -11,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <ck_pr.h>
 #include <urcu/system.h>
@@ -24,6 +27,12 @@
 void explore_memory_poison(const void *block, size_t size);
 void explore_memory_unpoison(const void *block, size_t size);
 void explore_yield(void);
+
+void *explore_memset(void *to, int byte, size_t size);
+void *explore_memcpy(void *to, const void *from, size_t size);
+
+#define memset explore_memset
+#define memcpy explore_memcpy
 
 #undef ck_pr_stall
 #undef ck_pr_load_ptr

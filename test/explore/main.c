@@ -15,6 +15,10 @@ static const struct explore_part *const parts[] = {
     &explore_charge,
     &explore_runq,
     &explore_inject,
+    &explore_table,
+    &explore_pool,
+    &explore_timer,
+    &explore_monitor,
     &explore_worker,
 };
 
@@ -315,7 +319,7 @@ static void print_counts(void)
 {
     printf("%s%" PRIu64 " interleavings in order, %" PRIu64
            " at random; %u planted bugs found of %u\n",
-        options.tap ? "# " : "", counts.in_order, counts.at_random, counts.found, counts.plants);
+        options.tap ? "# " : "counts: ", counts.in_order, counts.at_random, counts.found, counts.plants);
     if (options.tap) {
         printf("1..%u\n", counts.passed + counts.failed);
     } else {

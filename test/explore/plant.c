@@ -8,9 +8,13 @@
 
 #define ACCESSES 512
 
-/* What is wrong with one access, if `pc` is not 0. */
+/** Of an inline function there are at most so many. */
+#define COPIES 32
+
+/* What is wrong with one access, in all copies of its function. */
 struct damage {
-    uintptr_t pc;
+    uintptr_t pcs[COPIES];
+    unsigned count; /* 0: nothing is wrong */
     enum explore_damage by;
     uint64_t value;
 };
@@ -50,44 +54,56 @@ static bool is_meant(const struct explore_access *access, const struct explore_p
            strcmp(explore_site_at(access->pc)->function, by->function) == 0;
 }
 
-/* By lines: compilers lay code out as they like. */
-static bool is_before(const struct explore_access *a, const struct explore_access *b)
+static int line_of(const struct explore_access *access)
 {
-    int difference = explore_site_at(a->pc)->line - explore_site_at(b->pc)->line;
-
-    return difference < 0 || (difference == 0 && a->pc < b->pc);
+    return explore_site_at(access->pc)->line;
 }
 
-/* How many accesses that `by` may mean stand before `access` in its function. */
+/* How many lines of its function have an access that `by` may mean, before the one of `access`. */
 static unsigned rank_of(const struct explore_access *access, const struct explore_plant *by)
 {
     unsigned rank = 0;
 
     for (unsigned i = 0; i < access_count; i++) {
-        rank += is_meant(&accesses[i], by) && is_before(&accesses[i], access);
+        bool counts = is_meant(&accesses[i], by) && line_of(&accesses[i]) < line_of(access);
+
+        /* An inline function is there once for each file that calls it. */
+        for (unsigned earlier = 0; counts && earlier < i; earlier++) {
+            counts = !is_meant(&accesses[earlier], by) ||
+                     line_of(&accesses[earlier]) != line_of(&accesses[i]);
+        }
+        rank += counts;
     }
     return rank;
 }
 
-bool explore_plant_set(const struct explore_plant *new)
+bool explore_plant_set(const struct explore_plant *plant)
 {
-    damage = (struct damage){0};
-    for (unsigned i = 0; new != NULL &&i < access_count; i++) {
-        if (is_meant(&accesses[i], new) && rank_of(&accesses[i], new) == new->number) {
-            damage = (struct damage){accesses[i].pc, new->damage, new->value};
+    damage.count = 0;
+    for (unsigned i = 0; plant != NULL && i < access_count; i++) {
+        if (is_meant(&accesses[i], plant) && rank_of(&accesses[i], plant) == plant->number &&
+            damage.count < COPIES) {
+            damage.pcs[damage.count++] = accesses[i].pc;
+            damage.by = plant->damage;
+            damage.value = plant->value;
         }
     }
-    return damage.pc != 0;
+    return damage.count > 0;
 }
 
 void explore_plant_relax(uintptr_t pc)
 {
-    damage = (struct damage){pc, EXPLORE_RELAX, 0};
+    damage = (struct damage){.pcs = {pc}, .count = pc != 0, .by = EXPLORE_RELAX};
 }
 
 bool explore_plant_is(enum explore_damage by, uintptr_t pc)
 {
-    return damage.pc == pc && damage.by == by;
+    bool is_here = false;
+
+    for (unsigned i = 0; i < damage.count; i++) {
+        is_here = is_here || damage.pcs[i] == pc;
+    }
+    return is_here && damage.by == by;
 }
 
 uint64_t explore_plant_value(void)
