@@ -29,12 +29,11 @@ static void hooks_retire(
     trp_call_retire(context, self, msg);
 }
 
-static void hooks_shutdown(struct troupe_runtime *runtime, troupe_pid pid)
+static bool hooks_shutdown(struct troupe_runtime *runtime, troupe_pid pid)
 {
-    /* Gone, or no memory for the signal: troupe_runtime_stop() kills it when half of its time is over. */
-    int ignored = troupe_runtime_exit(runtime, pid, TROUPE_EXIT_SHUTDOWN);
-
-    (void)ignored;
+    /* One that is gone need not be told.  If memory never comes, troupe_runtime_stop() kills it when half of its time
+     * is over. */
+    return troupe_runtime_exit(runtime, pid, TROUPE_EXIT_SHUTDOWN) != TROUPE_ENOMEM;
 }
 
 const struct trp_hooks trp_hooks = {

@@ -118,8 +118,8 @@ static const struct troupe_behaviour root_behaviour = {
     .trap_exit = true,
 };
 
-/* Sleeps until a signal or the end of the tree.  True: a signal. */
-static bool wait_for_either(const struct run *run)
+/* Sleeps until a signal or the end of the tree.  1: a signal; 0: the tree; or an error. */
+static int wait_for_either(const struct run *run)
 {
     struct pollfd fds[2] = {
         {.fd = run->signals, .events = POLLIN}, {.fd = run->ended, .events = POLLIN}};
@@ -128,6 +128,9 @@ static bool wait_for_either(const struct run *run)
     do {
         count = poll(fds, TROUPE_COUNT(fds), -1);
     } while (count < 0 && errno == EINTR);
+    if (count < 0) {
+        return TROUPE_ESYSTEM;
+    }
     return fds[1].revents == 0;
 }
 
@@ -146,17 +149,20 @@ static void take_signals(const struct run *run)
 static int run_tree(struct troupe_runtime *runtime, struct run *run)
 {
     troupe_pid root;
-    bool stopped_by_signal;
+    int woken;
     int error;
 
     TROUPE_TRY(troupe_runtime_spawn(runtime,
         (&(struct troupe_spawn_options){.behaviour = &root_behaviour, .arg = run}), &root));
     TROUPE_TRY(troupe_runtime_start(runtime));
-    stopped_by_signal = wait_for_either(run);
+    woken = wait_for_either(run);
     take_signals(run);
     error = troupe_runtime_stop(runtime, RUN_STOP_MS);
-    if (error < 0 || stopped_by_signal) {
+    if (error < 0 || woken > 0) {
         return error;
+    }
+    if (woken < 0) {
+        return woken;
     }
     /* acquire: PAIR run.status: release in say_ended(). */
     return atomic_load_explicit(&run->status, memory_order_acquire);

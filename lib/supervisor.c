@@ -148,19 +148,29 @@ static void tie_give(struct supervisor *sup, struct trp_tie *tie)
     spare->count++;
 }
 
-/* An idle tie; NULL without memory. */
-static struct trp_tie *tie_take(struct supervisor *sup)
+/* The oldest tie put aside, if there are more than `keep` and it is idle. */
+static struct trp_tie *tie_reuse(struct supervisor *sup, unsigned keep)
 {
     struct spare *spare = &sup->spare;
-    struct trp_tie *tie;
+    struct trp_tie *tie = spare->ties[spare->first];
 
-    if (spare->count > 0 && trp_tie_is_idle(spare->ties[spare->first])) {
-        tie = spare->ties[spare->first];
-        spare->first = (spare->first + 1) % SPARE_TIES_MAX;
-        spare->count--;
-        return tie;
+    if (spare->count <= keep || !trp_tie_is_idle(tie)) {
+        return NULL;
     }
-    return trp_tie_new(context_of(sup));
+    spare->first = (spare->first + 1) % SPARE_TIES_MAX;
+    spare->count--;
+    return tie;
+}
+
+/* An idle tie; NULL without memory.  A first start takes a new one: those set aside are for restarts. */
+static struct trp_tie *tie_take(struct supervisor *sup)
+{
+    struct trp_tie *tie = tie_reuse(sup, SPARE_TIES);
+
+    if (tie == NULL) {
+        tie = trp_tie_new(context_of(sup));
+    }
+    return tie != NULL ? tie : tie_reuse(sup, 0);
 }
 
 static int ties_set_aside(struct supervisor *sup)
@@ -1283,8 +1293,8 @@ static void supervisor_destroy(void *state)
     if (sup->plan->gate != NULL) {
         trp_gate_drop(sup->plan->gate);
     }
-    while (!trp_list_is_empty(&sup->children)) {
-        drop_child(sup, context, first_child(sup));
+    for (struct trp_child *child = first_child(sup); child != NULL; child = first_child(sup)) {
+        drop_child(sup, context, child);
     }
     for (unsigned i = 0; i < spare->count; i++) {
         trp_tie_free(context, spare->ties[(spare->first + i) % SPARE_TIES_MAX]);
@@ -1376,7 +1386,7 @@ int troupe_supervisor_start(struct troupe_runtime *runtime,
     const struct troupe_supervisor_spec *spec, int wait_ms, troupe_pid *out_pid)
 {
     struct trp_gate *gate;
-    troupe_pid pid;
+    troupe_pid pid = TROUPE_NOBODY;
     int error;
 
     if (runtime == NULL || out_pid == NULL || wait_ms < TROUPE_FOREVER) {

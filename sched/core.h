@@ -199,8 +199,8 @@ struct trp_hooks {
      * When the mailbox is kept the seal is opened again at the end. */
     bool (*notify)(struct troupe_actor *self, const struct troupe_reason *reason, unsigned budget);
 
-    /** The runtime stops: tells `pid` to shut down, in order. */
-    void (*shutdown)(struct troupe_runtime *runtime, troupe_pid pid);
+    /** The runtime stops: tells `pid` to shut down, in order.  False without memory for it: to be tried again. */
+    bool (*shutdown)(struct troupe_runtime *runtime, troupe_pid pid);
 
     /** A runtime comes into being or goes: lib makes and frees its modules. */
     int (*create)(struct troupe_runtime *runtime);

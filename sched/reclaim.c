@@ -4,6 +4,10 @@
  * quiescent state and every `done` that ends releases, and every `done` that begins acquires, one address.
  *
  * liburcu's calls are used as functions, not inlined: one call a slice.
+ *
+ * A thread must not end while liburcu knows it: the next grace period would wait for it for ever.  So a foreign thread has a
+ * value of its own whose destructor detaches it.  Where the system has no room for one the thread stays *loose*: liburcu
+ * knows it only while it is online.
  */
 #include "reclaim.h"
 
@@ -17,7 +21,8 @@
 static_assert(sizeof(struct rcu_head) <= sizeof(((struct trp_reclaim *)0)->opaque),
     "reclaim.h has room for an rcu_head");
 
-static TRP_THREAD_LOCAL bool attached;
+static TRP_THREAD_LOCAL bool attached; /* liburcu knows it */
+static TRP_THREAD_LOCAL bool loose;    /* its end would not be noticed */
 static TRP_THREAD_LOCAL bool online;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -48,22 +53,34 @@ static void prepare(void)
     (void)pthread_atfork(call_rcu_before_fork, call_rcu_after_fork_parent, after_fork_in_child);
 }
 
+static void begin(void)
+{
+    rcu_register_thread();
+    rcu_thread_offline();
+    attached = true;
+    online = false;
+}
+
+static void end(void)
+{
+    rcu_unregister_thread();
+    attached = false;
+    online = false;
+}
+
 int trp_reclaim_attach(void)
 {
     if (!trp_reclaim_is_home()) {
         return TROUPE_EFORKED;
     }
-    if (attached) {
+    if (attached || loose) {
         return TROUPE_OK;
     }
     pthread_once(&once, prepare);
-    rcu_register_thread();
-    rcu_thread_offline();
-    attached = true;
-    online = false;
-    if (key_made) {
-        /* Any value but NULL makes the destructor run. */
-        (void)pthread_setspecific(exit_key, &grace);
+    /* Any value but NULL makes the destructor run. */
+    loose = !key_made || pthread_setspecific(exit_key, &grace) != 0;
+    if (!loose) {
+        begin();
     }
     return TROUPE_OK;
 }
@@ -71,16 +88,18 @@ int trp_reclaim_attach(void)
 void trp_reclaim_detach(void)
 {
     if (attached && trp_reclaim_is_home()) {
-        rcu_unregister_thread();
-        attached = false;
-        online = false;
+        end();
     }
+    loose = false;
 }
 
 bool trp_reclaim_enter(void)
 {
     if (online) {
         return false;
+    }
+    if (loose) {
+        begin();
     }
     trp_assert(attached);
     rcu_thread_online();
@@ -95,6 +114,9 @@ void trp_reclaim_leave(bool was_offline)
         TRP_TSAN_RELEASE(&grace);
         rcu_thread_offline();
         online = false;
+        if (loose) {
+            end();
+        }
     }
 }
 

@@ -35,8 +35,8 @@ void trp_reclaim_leave(bool was_offline);
 /** Online threads only: no pointer to a cell is held here now. */
 void trp_reclaim_quiescent(void);
 
-/** Calls reclaim->done(reclaim) after a grace period.  Any attached thread. */
-void trp_reclaim_later(struct trp_reclaim *reclaim, void (*done)(struct trp_reclaim *reclaim));
+/** Calls fn(reclaim) after a grace period.  Any attached thread. */
+void trp_reclaim_later(struct trp_reclaim *reclaim, void (*fn)(struct trp_reclaim *reclaim));
 
 /** Waits until everything retired before was handed to its `done`.  Offline threads only. */
 void trp_reclaim_barrier(void);

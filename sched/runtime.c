@@ -342,8 +342,9 @@ int troupe_runtime_start(struct troupe_runtime *runtime)
 
 static void add_counters(struct troupe_books *books, const struct trp_counters *counters)
 {
-    /* relaxed: each number is a little old unless nothing runs. */
-#define ADD(name) books->name += atomic_load_explicit(&counters->name, memory_order_relaxed)
+    /* acquire: what is read after it is not older, which are_all_gone() needs.  Otherwise nothing depends on the order:
+     * each number is a little old unless nothing runs. */
+#define ADD(name) books->name += atomic_load_explicit(&counters->name, memory_order_acquire)
     ADD(sent);
     ADD(handled);
     ADD(refused);
@@ -470,8 +471,6 @@ static bool are_all_gone(struct troupe_runtime *runtime)
     struct troupe_books after;
 
     read_books(runtime, &before);
-    /* acquire: the second reading comes after the first. */
-    atomic_thread_fence(memory_order_acquire);
     read_books(runtime, &after);
     return after.spawned == before.exited;
 }
@@ -500,14 +499,14 @@ static unsigned tell(struct troupe_runtime *runtime, bool roots_only,
     return count;
 }
 
-/* Tells an actor to end, once.  The cell stays this one's as long as tell() is online. */
+/* Tells an actor to end, once; without memory for it in the next round.  The cell stays this one's as long as tell() is
+ * online. */
 static void shut_down(struct troupe_runtime *runtime, troupe_pid pid)
 {
     struct troupe_actor *actor = trp_actor_find(runtime, pid);
 
     if (actor != NULL && !actor->told) {
-        actor->told = true;
-        trp_hooks.shutdown(runtime, pid);
+        actor->told = trp_hooks.shutdown(runtime, pid);
     }
 }
 
