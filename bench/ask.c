@@ -171,10 +171,12 @@ static int compare(const void *a, const void *b)
 static int measure(struct bench_run *run)
 {
     uint64_t count = run->result.messages;
+    uint64_t median = (count - 1) / 2;
+    uint64_t late = (count - 1) * 99 / 100;
 
     qsort(latencies_ns, count, sizeof *latencies_ns, compare);
-    run->result.p50_ns = latencies_ns[(count - 1) / 2];
-    run->result.p99_ns = latencies_ns[(count - 1) * 99 / 100];
+    run->result.p50_ns = latencies_ns[median];
+    run->result.p99_ns = latencies_ns[late];
     free(latencies_ns);
     latencies_ns = NULL;
     return TROUPE_OK;

@@ -23,8 +23,9 @@ static int adder_receive(struct troupe_actor *self, void *state, struct troupe_m
     (void)state;
     if (troupe_is(msg, &add)) {
         const struct sum *sum = troupe_body(msg);
+        int result = sum->a + sum->b;
 
-        return troupe_reply(self, msg, &total, &(int){sum->a + sum->b});
+        return troupe_reply(self, msg, &total, &result);
     }
     return TROUPE_EUNKNOWN;
 }

@@ -32,7 +32,6 @@ static int equip(struct troupe_actor *self, struct troupe_actor *newborn,
     const struct troupe_spawn_options *options)
 {
     troupe_ref ref;
-    int error;
 
     if (options->name != NULL) {
         TROUPE_TRY(trp_registry_claim(newborn, options->name));
@@ -41,7 +40,8 @@ static int equip(struct troupe_actor *self, struct troupe_actor *newborn,
         TROUPE_TRY(trp_link_monitor_newborn(self, newborn, &ref));
     }
     if (options->link) {
-        error = trp_link_newborn(self, newborn);
+        int error = trp_link_newborn(self, newborn);
+
         if (error < 0) {
             if (options->monitor != NULL) {
                 (void)troupe_demonitor(self, ref);

@@ -308,7 +308,7 @@ int troupe_defer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)
     return TROUPE_OK;
 }
 
-int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)
+int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, const void *arg)
 {
     struct trp_extra *extra;
 

@@ -199,13 +199,11 @@ bool trp_park_has(struct trp_park *park, const struct trp_worker *worker)
 
 void trp_park_wake_all(struct trp_park *park)
 {
-    struct trp_worker *worker;
-    bool polls;
-
     for (;;) {
+        struct trp_worker *worker = NULL;
+        bool polls = false;
+
         trp_lock_take(&park->lock);
-        polls = false;
-        worker = NULL;
         if (!trp_list_is_empty(&park->parked)) {
             worker = trp_container_of(park->parked.next, struct trp_worker, parker.entry);
             polls = park->poller == worker;

@@ -96,7 +96,7 @@ static uint32_t word_open(struct troupe_io *io)
     uint32_t old = atomic_fetch_and_explicit(&io->word, ~TRP_IO_EVENTS, memory_order_acquire);
 
     trp_assert(old & TRP_IO_QUEUED);
-    return old & TRP_IO_CLOSED ? 0 : old & TRP_IO_EVENTS;
+    return (old & TRP_IO_CLOSED) ? 0 : (old & TRP_IO_EVENTS);
 }
 
 /* The block is out of the queue.  Events that came meanwhile are sent again if `wanted`, else forgotten: the owner
@@ -115,7 +115,7 @@ static enum trp_io_next word_retire(struct troupe_io *io, bool wanted)
          * acquire: what close did, if we are to free.  PAIR io.word: word_notice(), word_close(). */
     } while (!atomic_compare_exchange_weak_explicit(&io->word, &old, old & TRP_IO_CLOSED,
         memory_order_acq_rel, memory_order_relaxed /* failed: only the value */));
-    return old & TRP_IO_CLOSED ? TRP_IO_FREE : TRP_IO_REST;
+    return (old & TRP_IO_CLOSED) ? TRP_IO_FREE : TRP_IO_REST;
 }
 
 /* Returns whether the caller must free the block; if not, its retirement will. */
@@ -193,7 +193,7 @@ void trp_io_notice(struct trp_context *context, struct troupe_io *io, uint32_t e
 
 /* ---- the worker's side ---- */
 
-bool trp_io_open(struct troupe_actor *self, struct troupe_message *msg)
+bool trp_io_open(const struct troupe_actor *self, struct troupe_message *msg)
 {
     struct troupe_io *io = io_of(msg);
     uint32_t events = word_open(io);

@@ -53,7 +53,7 @@ bool trp_poller_has_ios(const struct trp_poller *poller);
 /* ---- the worker's side ---- */
 
 /** A READY message was dequeued: fills in its body.  False: nothing to tell any more. */
-bool trp_io_open(struct troupe_actor *self, struct troupe_message *msg);
+bool trp_io_open(const struct troupe_actor *self, struct troupe_message *msg);
 
 /** The block of a READY message is out of the queue; see above.  `self` NULL: it never got to its owner. */
 void trp_io_retire(

@@ -295,7 +295,7 @@ void *trp_pool_refill(struct trp_pool *pool, unsigned class)
     } else if (!take_chain(pool, list) && !cut(pool, class)) {
         return NULL;
     }
-    return trp_pool_alloc(pool, class);
+    return trp_pool_pop(list, class);
 }
 
 void trp_pool_spill(struct trp_pool *pool, unsigned class)

@@ -101,20 +101,27 @@ static inline void trp_pool_poison(void *block, unsigned class)
     }
 }
 
+/** The next block of a list that has one. */
+static inline void *trp_pool_pop(struct trp_pool_list *list, unsigned class)
+{
+    struct trp_block *block = list->free;
+
+    list->free = block->next;
+    list->count--;
+    trp_pool_unpoison(block, class);
+    return block;
+}
+
 /** A block of `class`, or NULL without memory.  A stable class keeps what stood in the block beyond the
  * first TRP_POOL_LINKS bytes; all of it was zero when the block was cut. */
 static inline void *trp_pool_alloc(struct trp_pool *pool, unsigned class)
 {
     struct trp_pool_list *list = &pool->lists[class];
-    struct trp_block *block = list->free;
 
-    if (trp_unlikely(block == NULL)) {
+    if (trp_unlikely(list->free == NULL)) {
         return trp_pool_refill(pool, class);
     }
-    list->free = block->next;
-    list->count--;
-    trp_pool_unpoison(block, class);
-    return block;
+    return trp_pool_pop(list, class);
 }
 
 /** Gives a block back, whichever pool of the same runtime it came from. */

@@ -35,14 +35,18 @@ static unsigned quota_cpus(const char *path)
 {
     FILE *file = fopen(path, "re");
     char quota[32];
-    unsigned long period;
+    char period[32];
     unsigned cpus = 0;
 
     if (file == NULL) {
         return 0;
     }
-    if (fscanf(file, "%31s %lu", quota, &period) == 2 && strcmp(quota, "max") != 0 && period > 0) {
-        cpus = (unsigned)((strtoul(quota, NULL, 10) + period - 1) / period);
+    if (fscanf(file, "%31s %31s", quota, period) == 2 && strcmp(quota, "max") != 0) {
+        unsigned long period_us = strtoul(period, NULL, 10);
+
+        if (period_us > 0) {
+            cpus = (unsigned)((strtoul(quota, NULL, 10) + period_us - 1) / period_us);
+        }
     }
     fclose(file);
     return cpus;

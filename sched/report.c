@@ -73,7 +73,6 @@ void trp_report(struct troupe_runtime *runtime, enum troupe_report_kind kind, tr
     struct trp_reporter *reporter = &runtime->reporter;
     struct troupe_report report = {.kind = kind, .pid = pid, .actor = actor};
     char text[TRP_REPORT_TEXT];
-    va_list args;
 
     if (reporter->report == NULL) {
         return;
@@ -85,6 +84,8 @@ void trp_report(struct troupe_runtime *runtime, enum troupe_report_kind kind, tr
     }
     trp_lock_take(&reporter->lock);
     if (may_report(reporter)) {
+        va_list args;
+
         va_start(args, format);
         vsnprintf(text, sizeof text, format, args);
         va_end(args);

@@ -77,8 +77,8 @@ static inline unsigned trp_runtime_running(const struct troupe_runtime *runtime)
 /** Starts a spare worker, if there may be one more.  Watchdog. */
 bool trp_runtime_start_spare(struct troupe_runtime *runtime);
 
-/** The watchdog's thread. */
-void trp_watchdog_main(void *runtime);
+/** The watchdog's thread; `arg` is the runtime. */
+void trp_watchdog_main(void *arg);
 
 /** One look at all workers; returns whether any of them was active.  Also a step of simulation. */
 bool trp_watchdog_look(struct troupe_runtime *runtime, uint64_t now_ns);

@@ -214,6 +214,7 @@ static struct troupe_actor *cut_bundle(struct trp_cells *cells)
 
     for (uint32_t i = 1; i < TRP_TABLE_BUNDLE; i++) {
         last = last->link;
+        trp_assert(last != NULL);
     }
     cells->first = last->link;
     cells->count -= TRP_TABLE_BUNDLE;

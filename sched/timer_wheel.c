@@ -61,7 +61,9 @@ static struct trp_wheel_place place_of(const struct trp_wheel *wheel, uint64_t d
     unsigned level = differs == 0 ? 0 : (63 - (unsigned)__builtin_clzll(differs)) / DIGIT;
     uint64_t digits;
 
-    level = level < TOP ? level : TOP;
+    if (level > TOP) {
+        level = TOP;
+    }
     digits = due >> (DIGIT * level);
     if (level == TOP) {
         uint64_t last = (wheel->now_ms >> (DIGIT * TOP)) + DIGIT_MASK;

@@ -836,17 +836,17 @@ static struct troupe_actor *search(struct trp_worker *worker)
 
 static void stop_searching(struct trp_worker *worker)
 {
-    struct trp_park *park = &worker->runtime->park;
+    struct troupe_runtime *runtime = worker->runtime;
 
     if (worker->mode != TRP_WORKER_SEARCHING) {
         return;
     }
     worker->mode = TRP_WORKER_RUNNING;
     worker->spins = 0;
-    if (trp_park_found(park)) {
+    if (trp_park_found(&runtime->park)) {
         /* Nobody searches any more: what was submitted meanwhile relied on somebody who did. */
-        if (!trp_inject_is_empty(&worker->runtime->inject)) {
-            (void)trp_park_wake(park);
+        if (!trp_inject_is_empty(&runtime->inject)) {
+            (void)trp_park_wake(&runtime->park);
         }
         consider_wake(worker);
     }
@@ -926,13 +926,12 @@ static bool is_worth_searching(struct trp_worker *worker)
 /* Nothing is queued here: searches, and in the end parks. */
 static enum trp_step look_around(struct trp_worker *worker, uint64_t *out_until_ns)
 {
-    struct troupe_actor *actor;
-
     if (worker->mode == TRP_WORKER_RUNNING && trp_park_search(&worker->runtime->park)) {
         worker->mode = TRP_WORKER_SEARCHING;
     }
     if (worker->mode == TRP_WORKER_SEARCHING) {
-        actor = search(worker);
+        struct troupe_actor *actor = search(worker);
+
         if (actor != NULL) {
             stop_searching(worker);
             run_slice(worker, actor);
@@ -1058,6 +1057,7 @@ enum trp_step trp_worker_run(struct trp_worker *worker, uint32_t steps, uint64_t
         unwound(worker);
     }
     last = run_steps(worker, out_until_ns);
+    worker->unwind = NULL;
     current_worker = outer;
     return last;
 }

@@ -811,12 +811,12 @@ static bool read_set_time(
         fail_time(call);
         return false;
     }
-    time *= flags & (SET_EX | SET_EXAT) ? 1000 : 1;
+    time *= (flags & (SET_EX | SET_EXAT)) ? 1000 : 1;
     if (flags & (SET_EX | SET_PX) && time > INT64_MAX - call->now_ms) {
         fail_time(call);
         return false;
     }
-    time += flags & (SET_EX | SET_PX) ? call->now_ms : 0;
+    time += (flags & (SET_EX | SET_PX)) ? call->now_ms : 0;
     *out_expire_ms = time < KV_NEVER ? time : KV_NEVER - 1;
     return true;
 }
@@ -881,10 +881,10 @@ static void execute_setnx(struct call *call)
 static void execute_mset(struct call *call)
 {
     size_t i;
-    int err;
 
     for (i = 1; i < call->argc; i += 2) {
-        err = kv_keyspace_prepare(call->keyspace, call->argv[i], call->argv[i + 1], KV_NEVER);
+        int err = kv_keyspace_prepare(call->keyspace, call->argv[i], call->argv[i + 1], KV_NEVER);
+
         if (err) {
             kv_keyspace_discard(call->keyspace);
             fail(call, text_of(err));
@@ -2143,17 +2143,17 @@ static void answer_client(struct talk *talk)
     answer_subcommand(talk, subcommands, sizeof subcommands / sizeof subcommands[0]);
 }
 
-/* The i-th setting, the defaults first unless the caller has one of that name; NULL at the end. */
+static size_t count_settings(const struct talk *talk)
+{
+    return talk->setting_count +
+           sizeof kv_command_settings_default / sizeof kv_command_settings_default[0];
+}
+
+/* The i-th setting: the caller's, then the defaults. */
 static const struct kv_command_setting *setting_at(const struct talk *talk, size_t i)
 {
-    size_t default_count =
-        sizeof kv_command_settings_default / sizeof kv_command_settings_default[0];
-
-    if (i < talk->setting_count) {
-        return &talk->settings[i];
-    }
-    i -= talk->setting_count;
-    return i < default_count ? &kv_command_settings_default[i] : NULL;
+    return i < talk->setting_count ? &talk->settings[i]
+                                   : &kv_command_settings_default[i - talk->setting_count];
 }
 
 /* Whether an earlier setting has the same name as the i-th. */
@@ -2189,11 +2189,11 @@ static void answer_config_get(struct talk *talk)
     size_t count = 0;
     size_t i;
 
-    for (i = 0; setting_at(talk, i); i++) {
+    for (i = 0; i < count_settings(talk); i++) {
         count += is_wanted(talk, i) ? 1 : 0;
     }
     kv_resp_put_map(talk->out, talk->session->protocol, count);
-    for (i = 0; setting_at(talk, i); i++) {
+    for (i = 0; i < count_settings(talk); i++) {
         if (is_wanted(talk, i)) {
             kv_resp_put_text(talk->out, setting_at(talk, i)->name);
             kv_resp_put_text(talk->out, setting_at(talk, i)->value);

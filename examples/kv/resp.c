@@ -375,9 +375,11 @@ static int read_count(struct kv_resp *resp)
 
 static int report_type(struct kv_resp *resp, char byte)
 {
-    char text[] = "expected '$', got '?'";
+    char text[] = "expected '$', got ' '";
 
-    text[strlen(text) - 2] = memchr("\r\n", byte, sizeof "\r\n") ? ' ' : byte;
+    if (byte != '\0' && byte != '\r' && byte != '\n') {
+        text[strlen(text) - 2] = byte;
+    }
     return protocol_error(resp, text);
 }
 
@@ -456,6 +458,7 @@ static void take_escape(struct words *words)
     static const char bytes[] = "\n\r\t\b\a";
     const char *from = words->from;
     const char *name;
+    char byte = from[0];
 
     if (words->end - from >= 3 && from[0] == 'x' && isxdigit((unsigned char)from[1]) &&
         isxdigit((unsigned char)from[2])) {
@@ -463,8 +466,11 @@ static void take_escape(struct words *words)
         words->from += 3;
         return;
     }
-    name = memchr(names, from[0], strlen(names));
-    *words->to++ = name ? bytes[name - names] : from[0];
+    name = memchr(names, byte, strlen(names));
+    if (name) {
+        byte = bytes[name - names];
+    }
+    *words->to++ = byte;
     words->from++;
 }
 
@@ -675,12 +681,11 @@ void kv_resp_put_error(struct kv_bytes *out, const char *text)
 void kv_resp_put_error_slice(struct kv_bytes *out, struct kv_slice text)
 {
     size_t from;
-    size_t i;
 
     kv_bytes_append(out, "-", 1);
     from = out->len;
     if (kv_bytes_append(out, text.data, text.len) == KV_OK) {
-        for (i = from; i < out->len; i++) {
+        for (size_t i = from; i < out->len; i++) {
             if (out->data[i] == '\r' || out->data[i] == '\n') {
                 out->data[i] = ' ';
             }

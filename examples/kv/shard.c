@@ -25,7 +25,7 @@
 
 /* Sweeps are not armed for less, and looked at again after this. */
 #define SWEEP_LATE_MS 50
-#define SWEEP_MAX_MS (3600 * 1000)
+#define SWEEP_MAX_MS 3600000
 
 /* A reply buffer larger than this is not kept. */
 #define REPLY_KEEP ((size_t)64 << 10)

@@ -44,11 +44,10 @@ static int join(struct troupe_actor *self, struct kv_client *client, uint32_t ti
 {
     struct kv_slice *slices = calloc(spread->split.part_count, sizeof *slices);
     int error = KV_ENOMEM;
-    size_t i;
 
     kv_bytes_clear(&client->answer);
     if (slices != NULL) {
-        for (i = 0; i < spread->split.part_count; i++) {
+        for (size_t i = 0; i < spread->split.part_count; i++) {
             slices[i] = (struct kv_slice){spread->replies[i].data, spread->replies[i].len};
         }
         error = kv_command_join(&spread->split, slices, &client->answer);

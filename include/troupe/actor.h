@@ -185,7 +185,7 @@ TROUPE_API TROUPE_CHECKED int troupe_defer(
 
 /** Takes the newest cleanup with this `fn` and `arg` back without running it.  A callback of `self`.  O(n) in those
  * registered since.  TROUPE_ENOENT. */
-TROUPE_API int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, void *arg);
+TROUPE_API int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, const void *arg);
 
 /**
  * Allocates from the actor's arena: freed whole when this incarnation ends, never singly.

@@ -68,7 +68,7 @@
 
 enum troupe_err {
     TROUPE_OK = 0,
-#define TROUPE_ERROR_ENUM(name, value, text) name = value,
+#define TROUPE_ERROR_ENUM(name, value, text) name = (value),
     TROUPE_ERROR_TABLE(TROUPE_ERROR_ENUM)
 #undef TROUPE_ERROR_ENUM
 };

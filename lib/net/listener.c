@@ -131,7 +131,6 @@ static int open_socket(const union trp_address *address, int backlog)
 {
     const int one = 1;
     int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int error;
 
     if (fd < 0) {
         return -1;
@@ -142,7 +141,8 @@ static int open_socket(const union trp_address *address, int backlog)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
     }
     if (bind(fd, &address->any, address_size(address)) < 0 || listen(fd, backlog) < 0) {
-        error = errno;
+        int error = errno;
+
         close(fd);
         errno = error;
         return -1;

@@ -157,7 +157,7 @@ static void parse_option(struct options *options, int option)
         options->shards = parse_number("shards", optarg, 1, 65536);
         break;
     case 'm':
-        options->crash_ms = parse_number("crash-ms", optarg, 1, 3600 * 1000);
+        options->crash_ms = parse_number("crash-ms", optarg, 1, 3600000);
         break;
     case 'n':
         options->no_crash = true;
@@ -481,7 +481,7 @@ static void load_run_all(struct load *load)
         if (run->now_us < next_tick_us) {
             continue;
         }
-        next_tick_us = run->now_us + TICK_MS * 1000;
+        next_tick_us = run->now_us + TICK_MS * UINT64_C(1000);
         if (!tend(load)) {
             break;
         }

@@ -263,14 +263,12 @@ static void print_byte(FILE *to, unsigned char byte)
 
 void load_wire_print(FILE *to, const char *data, size_t len, size_t shown_max)
 {
-    size_t shown = len < shown_max ? len : shown_max;
-
     fputc('"', to);
-    for (size_t i = 0; i < shown; i++) {
+    for (size_t i = 0; i < len && i < shown_max; i++) {
         print_byte(to, (unsigned char)data[i]);
     }
     fputc('"', to);
-    if (shown < len) {
+    if (len > shown_max) {
         fprintf(to, "... (%zu bytes)", len);
     }
 }

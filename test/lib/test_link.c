@@ -133,7 +133,9 @@ Test(link, a_peer_that_does_not_trap_dies_of_every_reason_but_normal, .timeout =
         puppet_do(runtime, peer, do_link, &watching);
         cr_assert_eq(watching.result, TROUPE_OK);
         puppet_watch(runtime, one, &notes);
-        puppet_watch(runtime, peer, &peer_notes);
+        if (!ends[i].peer_survives) {
+            puppet_watch(runtime, peer, &peer_notes);
+        }
         puppet_tell(runtime, one, ends[i].fn, NULL, NULL);
         cr_assert_eq(puppet_down_kind(&notes), ends[i].kind);
         if (ends[i].peer_survives) {

@@ -1853,26 +1853,25 @@ Test(supervisor, many_restarts_in_place_never_overlap, .timeout = 240)
 
 /* ---- many ---- */
 
+/* Of processors: what else the machine does is not counted. */
 static double seconds_of(unsigned count)
 {
     struct troupe_runtime *runtime = runtime_new(2);
-    struct actor_card card = {.id = "many"};
     struct troupe_child_spec *children = calloc(count, sizeof *children);
-    char *ids = calloc(count, 16);
+    char(*ids)[24] = calloc(count, sizeof *ids);
     struct troupe_supervisor_spec spec = {.children = children, .child_count = count};
     struct timespec begin;
     struct timespec end;
 
     for (unsigned i = 0; i < count; i++) {
-        snprintf(ids + (size_t)i * 16, 16, "child %u", i);
+        snprintf(ids[i], sizeof ids[i], "child %u", i);
         children[i] = (struct troupe_child_spec){
-            .id = ids + (size_t)i * 16, .behaviour = &puppet_plain, .restart = TROUPE_TRANSIENT};
+            .id = ids[i], .behaviour = &puppet_plain, .restart = TROUPE_TRANSIENT};
     }
-    (void)card;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
     (void)start(runtime, &spec);
     cr_assert(runtime_ends_clean(runtime));
-    clock_gettime(CLOCK_MONOTONIC, &end);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
     free(children);
     free(ids);
     return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
@@ -1892,8 +1891,8 @@ Test(supervisor, a_hundred_thousand_children_start_and_stop_in_linear_time, .tim
 
     fprintf(stderr, "supervisor: %d children %.3f s, %d children %.3f s\n", MANY / 10, small, MANY,
         large);
-    /* Ten times as many: ten times as long, and as much again for a busy machine. */
-    cr_assert_lt(large, small * 10 * 10 + 1);
+    /* Ten times as many: ten times as long, and some for caches.  Were each to look at all, a hundred times. */
+    cr_assert_lt(large, small * 10 * 4 + 1);
 }
 
 /* ---- a whole program ---- */
