@@ -18,6 +18,8 @@
  *
  * The seal is the pid: a sender that found the cell before step 4 may still push after step 5.  It did so
  * inside a read section, so after the grace period everything that raced in is there, and is disposed of then.
+ *
+ * Model: test/model/close.pml.  Interleavings: test/explore/part_table.c, part_monitor.c.
  */
 #include "exit.h"
 

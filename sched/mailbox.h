@@ -27,7 +27,7 @@
  *    unpark meet    -     -       -
  *    pop park detach  -   -       X
  *
- * Model: test/model/mailbox.pml.
+ * Model: test/model/mailbox.pml.  Interleavings: test/explore/part_mailbox.c.
  */
 #ifndef TRP_MAILBOX_H
 #define TRP_MAILBOX_H

@@ -15,7 +15,7 @@
  * Tried elsewhere and not used: Chase-Lev (the owner pops the newest: unfair, and a fence per pop), ck_ring
  * (one swap per element stolen), BWoS (four lines a block).
  *
- * Model: test/model/runq.pml.
+ * Models: test/model/runq.pml; steal.pml for workers that rob each other.  Interleavings: test/explore/part_runq.c.
  */
 #ifndef TRP_RUNQ_H
 #define TRP_RUNQ_H

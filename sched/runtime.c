@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * runtime.c - start-up and shutdown, step by step; turns for runtimes without threads; the books.
+ *
+ * Model of the shutdown: test/model/shutdown.pml.
  */
 #include "runtime.h"
 

@@ -10,7 +10,7 @@
  *
  * Switch points are every lock, every sleep, every question asked of the seed, every slice and message, and each
  * trp_switch() (seam.h).  Between two of them a thread is alone, and memory is sequentially consistent: what two
- * threads may do to each other there is for test/model and test/interleave.  One simulation at a time in a process.
+ * threads may do to each other there is for test/model and test/explore.  One simulation at a time in a process.
  */
 #ifndef TRP_SIM_H
 #define TRP_SIM_H

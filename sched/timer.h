@@ -19,6 +19,8 @@
  *
  * A timer's block is of the stable pool class, so a stale `struct troupe_timer` may be looked at:
  * a serial that has moved on is a miss.
+ *
+ * Model: test/model/timer.pml.  Interleavings: test/explore/part_timer.c.
  */
 #ifndef TRP_TIMER_H
 #define TRP_TIMER_H

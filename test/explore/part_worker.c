@@ -86,10 +86,10 @@ static troupe_pid spawn(const struct troupe_behaviour *behaviour)
     return pid;
 }
 
-static void set_up_workers(int workers)
+static void set_up_workers(int workers, int watchdog_ms)
 {
     struct troupe_runtime_options options = {.workers = workers,
-        .watchdog_ms = TROUPE_NO_WATCHDOG,
+        .watchdog_ms = watchdog_ms,
         .allocator = &allocator,
         .limits = {.actors = 64}};
 
@@ -102,31 +102,37 @@ static void set_up_workers(int workers)
 
 static void set_up_sink(void)
 {
-    set_up_workers(1);
+    set_up_workers(1, TROUPE_NO_WATCHDOG);
+    wanted = 1;
+}
+
+static void set_up_watchdog(void)
+{
+    set_up_workers(1, 10);
     wanted = 1;
 }
 
 static void set_up_relay(void)
 {
-    set_up_workers(2);
+    set_up_workers(2, TROUPE_NO_WATCHDOG);
     wanted = 2;
 }
 
 static void set_up_rescue(void)
 {
-    set_up_workers(1);
+    set_up_workers(1, TROUPE_NO_WATCHDOG);
     wanted = 2;
 }
 
 static void set_up_crowd(void)
 {
-    set_up_workers(1);
+    set_up_workers(1, TROUPE_NO_WATCHDOG);
     wanted = 4;
 }
 
 static void set_up_kill(void)
 {
-    set_up_workers(1);
+    set_up_workers(1, TROUPE_NO_WATCHDOG);
     wanted = 0;
     senders_left = 2;
 }
@@ -247,6 +253,12 @@ static const struct explore_scenario scenarios[] = {
     {.name = "one worker whose LIFO slot is taken away, a message passed on, stop",
         .setup = set_up_rescue,
         .threads = {relay_and_stop, rescue},
+        .check = check_books,
+        .deviations = 1,
+        .is_program = true},
+    {.name = "one worker and the watchdog, a message from outside, stop",
+        .setup = set_up_watchdog,
+        .threads = {send_and_stop},
         .check = check_books,
         .deviations = 1,
         .is_program = true},
