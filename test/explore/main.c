@@ -166,6 +166,7 @@ static void find_plant(const struct explore_plant *plant, struct explore_result 
 static void explore_plant(const struct explore_part *part, const struct explore_plant *one)
 {
     struct explore_result result;
+    bool fails_again;
 
     counts.plants++;
     if (!plant(one)) {
@@ -173,9 +174,13 @@ static void explore_plant(const struct explore_part *part, const struct explore_
         return;
     }
     find_plant(one, &result);
+    fails_again = result.failed && explore_replay(one->scenario, result.schedule, NULL) != NULL;
     (void)explore_plant_set(NULL);
     if (!result.failed) {
         say(false, "%s: planted: %s: not found", part->name, one->name);
+    } else if (!fails_again) {
+        say(false, "%s: planted: %s: found by %s, which does not fail again", part->name, one->name,
+            result.schedule);
     } else if (strstr(result.what, one->seen) == NULL) {
         say(false, "%s: planted: %s: found for another reason: %s", part->name, one->name,
             result.what);

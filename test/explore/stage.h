@@ -3,7 +3,7 @@
  * stage.h - a runtime of which scenarios play the workers: nothing runs in it but what a thread of the scenario calls in
  * the context of one.  For what needs actors and mailboxes; parts of the core that stand alone do without.
  *
- * Its table has a handful of cells instead of segments of 1024, put there by hand: a run begins with making it, and there
+ * Its table has a handful of cells instead of whole segments, put there by hand: a run begins with making it, and there
  * are many runs.  It is never destroyed: memory of a run goes with the run.
  */
 #ifndef TEST_EXPLORE_STAGE_H
