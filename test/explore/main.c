@@ -28,30 +28,34 @@ static const struct explore_part *const parts[] = {
 /** Of a run that failed the last ones are told; --replay tells all. */
 #define STEPS_TOLD 100
 
-static const char usage[] = "usage: explore [options] [PART...]     all parts\n"
-                            "\n"
-                            "  -d, --deviations N   tries runs of at most N deviations, also where "
-                            "a scenario wants more (mostly 3)\n"
-                            "  -m, --most N         at most so many runs of a scenario in order; "
-                            "not to be through is a failure; 0: no limit\n"
-                            "  -r, --random N       and so many at random (2000)\n"
-                            "  -s, --seed N         of those (1)\n"
-                            "  -n, --only TEXT      scenarios and plants whose name has it\n"
-                            "  -w, --replay S       runs the schedule S of the scenario that "
-                            "--only names, and tells its steps\n"
-                            "  -t, --tap            as the Test Anything Protocol\n"
-                            "  -a, --audit          takes away the order of one access after the "
-                            "other, and says which nobody misses\n"
-                            "  -l, --list           names all scenarios and plants\n";
+static const char usage[] =
+    "usage: explore [options] [PART...]     all parts\n"
+    "\n"
+    "  -d, --deviations N   tries runs of at most N deviations, also where "
+    "a scenario wants more (mostly 3)\n"
+    "  -m, --most N         at most so many runs of a scenario in order; "
+    "not to be through is a failure; 0: no limit\n"
+    "  -r, --random N       and so many at random (2000)\n"
+    "  -s, --seed N         of those (1)\n"
+    "  -n, --only TEXT      scenarios and plants whose name has it\n"
+    "  -p, --share I/N      only the I-th of N shares of all this, I from 1\n"
+    "  -w, --replay S       runs the schedule S of the scenario that "
+    "--only names, and tells its steps\n"
+    "  -t, --tap            as the Test Anything Protocol\n"
+    "  -a, --audit          takes away the order of one access after the "
+    "other, and says which nobody misses\n"
+    "  -l, --list           names all scenarios and plants\n";
 
 static struct {
     struct explore_bounds bounds;
     const char *only;
+    unsigned share; /* counted from 0 */
+    unsigned shares;
     const char *replay;
     bool tap;
     bool list;
     bool audit;
-} options = {.bounds = {.random = 2000, .seed = 1}};
+} options = {.bounds = {.random = 2000, .seed = 1}, .shares = 1};
 
 static struct {
     unsigned passed;
@@ -65,6 +69,14 @@ static struct {
 static bool is_wanted(const char *name)
 {
     return options.only == NULL || strstr(name, options.only) != NULL;
+}
+
+/* Whether the scenario or plant that comes next is to be run: it is in our share. */
+static bool is_ours(const char *name)
+{
+    static unsigned number;
+
+    return number++ % options.shares == options.share && is_wanted(name);
 }
 
 __attribute__((format(printf, 2, 3))) static void say(bool good, const char *format, ...)
@@ -194,12 +206,12 @@ static void explore_plant(const struct explore_part *part, const struct explore_
 static void explore_part(const struct explore_part *part)
 {
     for (unsigned i = 0; i < part->scenario_count; i++) {
-        if (is_wanted(part->scenarios[i].name)) {
+        if (is_ours(part->scenarios[i].name)) {
             explore_scenario(part, &part->scenarios[i]);
         }
     }
     for (unsigned i = 0; i < part->plant_count; i++) {
-        if (is_wanted(part->plants[i].name)) {
+        if (is_ours(part->plants[i].name)) {
             explore_plant(part, &part->plants[i]);
         }
     }
@@ -268,6 +280,15 @@ static uint64_t number(const char *text)
     return value;
 }
 
+static void read_share(const char *text)
+{
+    if (sscanf(text, "%u/%u", &options.share, &options.shares) != 2 || options.share-- < 1 ||
+        options.share >= options.shares) {
+        fprintf(stderr, "explore: '%s' is not a share, as 1/2 is\n\n%s", text, usage);
+        exit(2);
+    }
+}
+
 static void read_options(int argc, char **argv)
 {
     static const struct option longs[] = {
@@ -276,6 +297,7 @@ static void read_options(int argc, char **argv)
         {"random", required_argument, NULL, 'r'},
         {"seed", required_argument, NULL, 's'},
         {"only", required_argument, NULL, 'n'},
+        {"share", required_argument, NULL, 'p'},
         {"replay", required_argument, NULL, 'w'},
         {"tap", no_argument, NULL, 't'},
         {"list", no_argument, NULL, 'l'},
@@ -284,7 +306,7 @@ static void read_options(int argc, char **argv)
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "d:m:r:s:n:w:tla", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "d:m:r:s:n:p:w:tla", longs, NULL)) != -1) {
         switch (option) {
         case 'd':
             options.bounds.deviations = (unsigned)number(optarg);
@@ -300,6 +322,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'n':
             options.only = optarg;
+            break;
+        case 'p':
+            read_share(optarg);
             break;
         case 'w':
             options.replay = optarg;
@@ -324,7 +349,8 @@ static void print_counts(void)
 {
     printf("%s%" PRIu64 " interleavings in order, %" PRIu64
            " at random; %u planted bugs found of %u\n",
-        options.tap ? "# " : "counts: ", counts.in_order, counts.at_random, counts.found, counts.plants);
+        options.tap ? "# " : "counts: ", counts.in_order, counts.at_random, counts.found,
+        counts.plants);
     if (options.tap) {
         printf("1..%u\n", counts.passed + counts.failed);
     } else {
