@@ -191,6 +191,7 @@ static struct trp_plan *plan_new(const struct troupe_supervisor_spec *spec)
     size_t size = trp_plan_size(spec);
     struct trp_plan *plan = aligned_alloc(16, size);
 
+    cr_assert_not_null(plan);
     trp_plan_write(plan, spec);
     cr_assert_eq(plan->size, size);
     return plan;
@@ -261,6 +262,7 @@ Test(child, the_plan_of_a_child_supervisor_can_be_cut_out_and_read)
     size_t size = plan->children[1].arg_size;
     struct trp_plan *cut = aligned_alloc(16, size);
 
+    cr_assert_not_null(cut);
     memcpy(cut, (char *)plan + plan->children[1].arg_at, size);
     cr_assert_eq(plan->children[1].behaviour, &trp_supervisor_behaviour);
     cr_assert_eq(plan->children[1].shutdown_ms, TROUPE_FOREVER);

@@ -14,6 +14,7 @@ static struct troupe_actor *cells(size_t count)
     struct troupe_actor *actors =
         aligned_alloc(alignof(struct troupe_actor), count * sizeof *actors);
 
+    cr_assert_not_null(actors);
     memset(actors, 0, count * sizeof *actors);
     for (size_t i = 0; i < count; i++) {
         actors[i].slot = (uint32_t)i;

@@ -26,6 +26,7 @@ static void *zeroed(size_t size)
 {
     void *memory = aligned_alloc(256, (size + 255) & ~(size_t)255);
 
+    cr_assert_not_null(memory);
     memset(memory, 0, size);
     return memory;
 }

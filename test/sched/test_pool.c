@@ -134,6 +134,7 @@ Test(pool, one_block_costs_two_pages_of_a_slab)
 
         start(&f);
         block = trp_pool_alloc(&f.pools[0], c);
+        cr_assert_not_null(block);
         cr_assert_leq(pages_written(block - (uintptr_t)block % SLAB_SIZE), 2, "class %u", c);
         cr_assert_eq(f.state.calls, 1);
         stop(&f);
@@ -296,6 +297,7 @@ Test(pool, a_stable_block_is_zero_when_it_is_new)
     for (unsigned i = 0; i < 1000; i++) {
         unsigned char *block = trp_pool_alloc(&f.pools[0], TRP_POOL_STABLE);
 
+        cr_assert_not_null(block);
         /* The first word has linked it in the list. */
         cr_assert_eq(memcmp(block + TRP_POOL_LINKS, zero, 256 - TRP_POOL_LINKS), 0);
     }
@@ -313,6 +315,7 @@ Test(pool, a_stable_block_keeps_what_stands_behind_its_links)
     start(&f);
     for (unsigned i = 0; i < COUNT; i++) {
         blocks[i] = trp_pool_alloc(&f.pools[0], TRP_POOL_STABLE);
+        cr_assert_not_null(blocks[i]);
         memset(blocks[i], (int)(1 + i % 200), 256);
     }
     for (unsigned i = 0; i < COUNT; i++) {
@@ -332,9 +335,12 @@ Test(pool, a_stable_block_keeps_what_stands_behind_its_links)
 Test(pool, a_block_given_back_as_another_class_is_our_mistake, .signal = SIGABRT)
 {
     struct fixture f;
+    void *block;
 
     start(&f);
-    trp_pool_free(&f.pools[0], trp_pool_alloc(&f.pools[0], 1), 0);
+    block = trp_pool_alloc(&f.pools[0], 1);
+    cr_assert_not_null(block);
+    trp_pool_free(&f.pools[0], block, 0);
     trp_pool_trim(&f.pools[0]);
 }
 
