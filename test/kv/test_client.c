@@ -69,7 +69,7 @@ static void kv_close(struct kv *kv)
 
 /* ---- one client ---- */
 
-#define ROUNDS 300
+#define ROUNDS 120
 #define PAD 3000
 #define LARGE 30000 /* three of them are more than one message takes */
 

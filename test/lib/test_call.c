@@ -103,11 +103,13 @@ static int oracle_answer(
         return TROUPE_OK;
     case TAKES_AND_PASSES_ON:
         (void)hold(self, oracle, msg);
+        cr_assert_gt(oracle->held_count, 0);
         oracle->result =
             troupe_send_message(self, oracle->next, oracle->held[--oracle->held_count]);
         return TROUPE_OK;
     case TAKES_AND_DROPS:
         (void)hold(self, oracle, msg);
+        cr_assert_gt(oracle->held_count, 0);
         troupe_message_destroy(oracle->held[--oracle->held_count]);
         return TROUPE_OK;
     }
@@ -346,8 +348,10 @@ Test(call, a_request_queued_when_the_actor_ends_is_bounced_as_died, .timeout = 6
 static int answer_held(struct troupe_actor *self, void *arg)
 {
     struct oracle *oracle = arg;
-    struct troupe_message *request = oracle->held[--oracle->held_count];
+    struct troupe_message *request;
 
+    cr_assert_gt(oracle->held_count, 0);
+    request = oracle->held[--oracle->held_count];
     cr_assert(troupe_is_request(request));
     oracle->result = answer_plus_one(self, request);
     cr_assert_not(troupe_is_request(request));
@@ -360,6 +364,7 @@ static int drop_held(struct troupe_actor *self, void *arg)
     struct oracle *oracle = arg;
 
     (void)self;
+    cr_assert_gt(oracle->held_count, 0);
     troupe_message_destroy(oracle->held[--oracle->held_count]);
     return TROUPE_OK;
 }
