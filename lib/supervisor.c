@@ -783,6 +783,11 @@ static void sweep_on(struct supervisor *sup)
 
 static void on_started(struct supervisor *sup, struct trp_child *child)
 {
+    if (child->state == TROUPE_CHILD_STOPPING) {
+        /* Told to stop when its last life was still on its way out, and nobody heard it. */
+        stop(sup, child);
+        return;
+    }
     if (child->state != TROUPE_CHILD_STARTING) {
         return;
     }

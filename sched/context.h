@@ -12,7 +12,7 @@
 #include "lock.h"
 #include "pool.h"
 
-/* Written by their context alone, read by whoever asks for the books: relaxed, they publish nothing. */
+/* Written by their context alone, read by whoever asks for the books: relaxed, they publish nothing, but for `exited`. */
 struct trp_counters {
     _Atomic uint64_t sent, handled, refused, shed, dead, bounced;
     _Atomic uint64_t unknown, late, spawned, exited, failures, restarts;
@@ -25,6 +25,16 @@ static inline void trp_count(_Atomic uint64_t *counter, uint64_t more)
     /* relaxed: written by us alone, and a number to those who read it. */
     atomic_store_explicit(
         counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
+/** Counts an end: whoever sees it sees that actor's spawn counted too, and all that it spawned. */
+static inline void trp_count_exited(struct trp_counters *counters)
+{
+    /* relaxed: written by us alone. */
+    uint64_t exited = atomic_load_explicit(&counters->exited, memory_order_relaxed);
+
+    /* release: what was counted before.  PAIR books.exited: add_counters(). */
+    atomic_store_explicit(&counters->exited, exited + 1, memory_order_release);
 }
 
 /** Free cells, oldest first, so that a slot rests as long as possible before it is used again. */

@@ -251,7 +251,13 @@ static void renew(struct troupe_actor *actor)
     troupe_buffer_release(last_of(actor)->reason.text);
     /* relaxed: whoever reads it has the token, or only compares. */
     atomic_fetch_add_explicit(&actor->incarnation, 1, memory_order_relaxed);
-    /* relaxed: signals were meant for the incarnation that ended. */
+}
+
+/* Signals were meant for the incarnation that ends.  Before anybody is told of the end: what its supervisor sends then,
+ * having asked for the next life, is for that one. */
+static void forget_signals(struct troupe_actor *actor)
+{
+    /* relaxed: the notices, which come after it, bring it to whoever may signal the next life. */
     atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);
 }
 
@@ -296,7 +302,7 @@ void trp_exit_bury(struct trp_context *context, struct troupe_actor *actor)
     actor->arg = NULL;
     actor->arg_size = 0;
     trp_actor_set_phase(actor, TRP_PHASE_DEAD);
-    trp_count(&context->counters.exited, 1);
+    trp_count_exited(&context->counters);
     actor->link = NULL;
     if (zombies->first == NULL) {
         zombies->first = actor;
@@ -447,7 +453,9 @@ enum trp_exit_outcome trp_exit_continue(struct trp_context *context, struct trou
         last->step = STEP_RELEASE;
         /* fall through */
     case STEP_RELEASE:
-        if (!actor->keep_mailbox) {
+        if (actor->keep_mailbox) {
+            forget_signals(actor);
+        } else {
             trp_hooks.release(actor);
         }
         last->step = STEP_NOTIFY;

@@ -344,9 +344,8 @@ int troupe_runtime_start(struct troupe_runtime *runtime)
 
 static void add_counters(struct troupe_books *books, const struct trp_counters *counters)
 {
-    /* acquire: what is read after it is not older, which are_all_gone() needs.  Otherwise nothing depends on the order:
-     * each number is a little old unless nothing runs. */
-#define ADD(name) books->name += atomic_load_explicit(&counters->name, memory_order_acquire)
+    /* relaxed: each number is a little old unless nothing runs. */
+#define ADD(name) books->name += atomic_load_explicit(&counters->name, memory_order_relaxed)
     ADD(sent);
     ADD(handled);
     ADD(refused);
@@ -356,7 +355,8 @@ static void add_counters(struct troupe_books *books, const struct trp_counters *
     ADD(unknown);
     ADD(late);
     ADD(spawned);
-    ADD(exited);
+    /* acquire: of each end that we count, the spawn is found by who counts after us.  PAIR books.exited: trp_count_exited(). */
+    books->exited += atomic_load_explicit(&counters->exited, memory_order_acquire);
     ADD(failures);
     ADD(restarts);
     ADD(slices);

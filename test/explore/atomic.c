@@ -43,7 +43,9 @@ static uint64_t run;
 static bool learnt;
 static bool all_suspect;
 
-static struct explore_view fences;                     /* what seq_cst fences have seen */
+static struct explore_view fences; /* what threads knew at their seq_cst fences */
+static struct explore_view
+    floors[EXPLORE_CONTEXTS]; /* writes of before are not read over by who had a fence since */
 static struct explore_view released[EXPLORE_CONTEXTS]; /* before a thread's last release fence */
 static struct explore_view read_relaxed[EXPLORE_CONTEXTS]; /* what its acquire fence will acquire */
 
@@ -64,6 +66,7 @@ void explore_atomic_begin(void)
 {
     run++;
     memset(&fences, 0, sizeof fences);
+    memset(floors, 0, sizeof floors);
     memset(released, 0, sizeof released);
     memset(read_relaxed, 0, sizeof read_relaxed);
 }
@@ -127,13 +130,19 @@ static struct location *location_at(uintptr_t address, size_t size)
     return location;
 }
 
+/* Whether a step is one that atomic loads may not read behind: the thread knows of it, or has had a seq_cst fence since. */
+static bool is_behind(unsigned thread, explore_step when)
+{
+    return explore_knows(thread, when) || floors[explore_self()].steps[thread] >= when;
+}
+
 static bool is_known(const struct value *value)
 {
-    if (value->written == 0 || explore_knows(value->writer, value->written)) {
+    if (value->written == 0 || is_behind(value->writer, value->written)) {
         return true;
     }
     for (unsigned i = 0; i < EXPLORE_CONTEXTS; i++) {
-        if (value->read[i] != 0 && explore_knows(i, value->read[i])) {
+        if (value->read[i] != 0 && is_behind(i, value->read[i])) {
             return true;
         }
     }
@@ -219,7 +228,7 @@ static bool is_alone(uintptr_t address, size_t size, uintptr_t pc)
 }
 
 /* Another thread may run here, if this is its business too. */
-static struct location *approach(uintptr_t address, size_t size, bool writes, uintptr_t pc)
+static struct location *approach(uintptr_t address, size_t size, bool writes)
 {
     struct location *location = find(address);
 
@@ -229,10 +238,13 @@ static struct location *approach(uintptr_t address, size_t size, bool writes, ui
     } else {
         explore_pass();
     }
-    location = location_at(address, size);
+    return location_at(address, size);
+}
+
+static void touch(uintptr_t address, size_t size, bool writes, uintptr_t pc)
+{
     explore_memory_atomic(address, size, writes, pc);
     explore_tick();
-    return location;
 }
 
 static void learn(struct value *value, int order)
@@ -282,7 +294,8 @@ uint64_t explore_atomic_load(uintptr_t address, size_t size, int order, uintptr_
     if (is_alone(address, size, pc)) {
         return memory_read(address, size);
     }
-    location = approach(address, size, false, pc);
+    location = approach(address, size, false);
+    touch(address, size, false, pc);
     order = order_of(EXPLORE_LOAD, order, pc);
     if (explore_plant_is(EXPLORE_LIE, pc)) {
         return explore_plant_value();
@@ -304,7 +317,8 @@ void explore_atomic_store(uintptr_t address, size_t size, uint64_t value, int or
         write_memory(address, size, value);
         return;
     }
-    location = approach(address, size, true, pc);
+    location = approach(address, size, true);
+    touch(address, size, true, pc);
     order = order_of(EXPLORE_STORE, order, pc);
     if (explore_plant_is(EXPLORE_FORGET, pc)) {
         return;
@@ -349,7 +363,8 @@ uint64_t explore_atomic_modify(enum explore_operation operation, uintptr_t addre
         write_memory(address, size, combine(operation, old, operand));
         return old;
     }
-    location = approach(address, size, true, pc);
+    location = approach(address, size, true);
+    touch(address, size, true, pc);
     behind = *value_at(location, location->count - 1);
     new = cut(combine(operation, behind.value, operand), size);
     order = order_of(operation, order, pc);
@@ -392,7 +407,8 @@ bool explore_atomic_swap(uintptr_t address, size_t size, uint64_t *expected, uin
     if (is_alone(address, size, pc)) {
         return swap_alone(address, size, expected, desired);
     }
-    location = approach(address, size, true, pc);
+    location = approach(address, size, true);
+    touch(address, size, false, pc);
     newest = value_at(location, location->count - 1);
     behind = *newest;
     blind = explore_plant_is(EXPLORE_BLIND, pc);
@@ -405,6 +421,7 @@ bool explore_atomic_swap(uintptr_t address, size_t size, uint64_t *expected, uin
         *expected = behind.value;
         return false;
     }
+    touch(address, size, true, pc);
     learn(newest, order);
     if (explore_plant_is(EXPLORE_TEAR, pc)) {
         explore_point();
@@ -431,12 +448,23 @@ void explore_atomic_fence(int order, uintptr_t pc)
         explore_acquire(&read_relaxed[self]);
     }
     if (order == memory_order_seq_cst) {
-        explore_acquire(&fences);
-        explore_release(&fences);
+        explore_view_join(&fences, explore_own_view());
+        explore_view_join(&fences, &floors[self]);
+        floors[self] = fences;
+        explore_tick();
     }
     if (releases(order)) {
         released[self] = *explore_own_view();
         explore_tick();
     }
     explore_trace(pc, "fence %s", explore_order_name(order));
+}
+
+void explore_atomic_fence_all(void)
+{
+    explore_views_join(&fences);
+    for (unsigned i = 0; i < EXPLORE_CONTEXTS; i++) {
+        floors[i] = fences;
+    }
+    explore_tick();
 }

@@ -13,7 +13,7 @@
 
 static bool has_order(const struct explore_access *access)
 {
-    return access->order != memory_order_relaxed && access->operation < EXPLORE_FENCE &&
+    return access->order != memory_order_relaxed && access->operation <= EXPLORE_FENCE &&
            explore_site_at(access->pc)->is_ours;
 }
 
@@ -67,9 +67,9 @@ void explore_audit(const struct explore_part *part, const struct explore_bounds 
         struct explore_result result;
         bool missed;
 
-        explore_plant_relax(accesses[i].pc);
+        explore_plant_relax(&accesses[i]);
         missed = is_missed(part, bounds, &result);
-        explore_plant_relax(0);
+        explore_plant_relax(NULL);
         printf("%s: %s:%d %s: %s %s: %s\n", part->name, site->file, site->line, site->function,
             explore_operation_name(accesses[i].operation), explore_order_name(accesses[i].order),
             missed ? result.what : "not missed");

@@ -74,6 +74,9 @@ unsigned explore_candidate(unsigned index);
 /** Whether more than one thread is there; otherwise nothing is open. */
 bool explore_is_parallel(void);
 
+/** The explorer itself cannot go on: says why, and ends the program. */
+__attribute__((noreturn, format(printf, 1, 2))) void explore_give_up(const char *format, ...);
+
 /** Asks the search. */
 unsigned explore_decide(enum explore_choice choice, unsigned count);
 
@@ -99,8 +102,8 @@ void explore_tick(void);
 void explore_release(struct explore_view *to);
 void explore_acquire(const struct explore_view *from);
 
-/** All threads pass a full fence, where they stand. */
-void explore_fence_all(void);
+/** Joins what all threads know. */
+void explore_views_join(struct explore_view *into);
 
 /** The reclaimer's thread; started when first needed. */
 void explore_start_reclaimer(void (*run)(void));
@@ -158,8 +161,8 @@ unsigned explore_plant_accesses(struct explore_access *out, unsigned most);
 /** One access is damaged from here on, of those that were passed; NULL: none.  False: there is no such access. */
 bool explore_plant_set(const struct explore_plant *plant);
 
-/** The access at `pc` has no order from here on; 0: all have their own. */
-void explore_plant_relax(uintptr_t pc);
+/** An access has no order from here on, a fence is not there; NULL: all are as they are. */
+void explore_plant_relax(const struct explore_access *access);
 
 /** Whether that is what is wrong with the access at `pc`, and the value of a lie. */
 bool explore_plant_is(enum explore_damage by, uintptr_t pc);
@@ -188,6 +191,9 @@ bool explore_atomic_swap(uintptr_t address, size_t size, uint64_t *expected, uin
     int order, int otherwise, uintptr_t pc);
 void explore_atomic_fence(int order, uintptr_t pc);
 
+/** All threads pass a seq_cst fence, where they stand. */
+void explore_atomic_fence_all(void);
+
 /* ---- twin.c ---- */
 
 void explore_twin_begin(void);
@@ -207,7 +213,7 @@ struct explore_result {
     bool complete; /* all of up to that many deviations were tried */
     bool failed;
     char what[512];
-    char schedule[512]; /* for explore_replay() */
+    char schedule[4096]; /* for explore_replay() */
 };
 
 /** How many deviations of a scenario are tried. */

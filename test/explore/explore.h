@@ -5,7 +5,8 @@
  * The files of sched/ are built once more as the thread sanitizer wants them (`-fsanitize=thread`, of the compiler only):
  * before each access to memory stands a call, which calls.c answers instead of the sanitizer's library.  So every
  * atomic access is a place where another thread may run, every plain one is checked for races, and the code that is
- * explored is the code that ships, without a line in it for our sake.
+ * explored is the code that ships: as in simulation, with small queues and tables, and with poison, ck and liburcu as
+ * instead.h has them.
  *
  * Threads are contexts on one thread of the system (threads.c).  Of what happens in a run only *choices* are open: which
  * thread goes on before an access to shared memory, and which of the values that the order of an access allows is
@@ -16,8 +17,10 @@
  *
  * A *plant* is one access of that code changed for the worse while it runs (plant.c): the search must find it.
  *
- * What it cannot see: reads from the future (load buffering), fences other than seq_cst at full precision, and what
- * more threads or longer queues would do.
+ * What it cannot see: reads from the future (load buffering); stores in another order than that in which they ran;
+ * values more than eight stores old; compare-and-swaps that fail for no reason, or on an old value; a deadline that
+ * passes although somebody could run, or a sleep that ends for no reason; races on the stacks of threads and on static
+ * variables; and what more threads or longer queues would do.
  */
 #ifndef TEST_EXPLORE_H
 #define TEST_EXPLORE_H
@@ -74,7 +77,7 @@ struct explore_plant {
     unsigned number;
     enum explore_damage damage;
     uint64_t value;
-    const char *seen; /* how the finding must begin */
+    const char *seen; /* what the finding must have in it */
 };
 
 struct explore_part {

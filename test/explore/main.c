@@ -127,6 +127,14 @@ static void tell_steps(const struct explore_scenario *scenario, const char *sche
     fprintf(to, "  again: explore --only '%s' --replay '%s'\n", scenario->name, schedule);
 }
 
+static bool does_fail_again(
+    const struct explore_scenario *scenario, const struct explore_result *result)
+{
+    const char *again = explore_replay(scenario, result->schedule, NULL);
+
+    return again != NULL && strcmp(again, result->what) == 0;
+}
+
 static void explore_scenario(const struct explore_part *part, const struct explore_scenario *one)
 {
     struct explore_result result;
@@ -135,14 +143,17 @@ static void explore_scenario(const struct explore_part *part, const struct explo
     counts.in_order += result.exhaustive;
     counts.at_random += result.random;
     if (result.failed) {
-        say(false, "%s: %s: %s", part->name, one->name, result.what);
+        say(false, "%s: %s: %s%s", part->name, one->name, result.what,
+            does_fail_again(one, &result) ? "" : " (and not when it is replayed)");
         tell_steps(one, result.schedule);
     } else if (!result.complete) {
         say(false, "%s: %s: not through after %" PRIu64 " interleavings", part->name, one->name,
             result.exhaustive);
     } else {
-        say(true, "%s: %s: %" PRIu64 " interleavings, %" PRIu64 " at random", part->name, one->name,
-            result.exhaustive, result.random);
+        say(true,
+            "%s: %s: %" PRIu64 " interleavings of at most %u deviations, %" PRIu64 " at random",
+            part->name, one->name, result.exhaustive, explore_deviations(one, &options.bounds),
+            result.random);
     }
 }
 
@@ -171,6 +182,7 @@ static void find_plant(const struct explore_plant *plant, struct explore_result 
         }
     }
     bounds.random = PLANT_RANDOM;
+    bounds.most = 1;
     explore_search(plant->scenario, &bounds, out_result);
     counts.at_random += out_result->random;
 }
@@ -186,7 +198,7 @@ static void explore_plant(const struct explore_part *part, const struct explore_
         return;
     }
     find_plant(one, &result);
-    fails_again = result.failed && explore_replay(one->scenario, result.schedule, NULL) != NULL;
+    fails_again = result.failed && does_fail_again(one->scenario, &result);
     (void)explore_plant_set(NULL);
     if (!result.failed) {
         say(false, "%s: planted: %s: not found", part->name, one->name);
@@ -238,23 +250,35 @@ static void look_at(const struct explore_part *part)
     }
 }
 
+static int replay_one(const struct explore_part *part, const struct explore_scenario *scenario)
+{
+    const char *what;
+
+    printf("%s: %s\n", part->name, scenario->name);
+    what = explore_replay(scenario, options.replay, stdout);
+    printf("%s\n", what != NULL ? what : "nothing failed");
+    return what != NULL;
+}
+
+/* Of the scenario, or of the planted bug, with this name. */
 static int replay(void)
 {
-    for (unsigned p = 0; p < EXPLORE_COUNT(parts); p++) {
-        for (unsigned i = 0; i < parts[p]->scenario_count; i++) {
-            const struct explore_scenario *scenario = &parts[p]->scenarios[i];
-            const char *what;
+    for (unsigned p = 0; options.only != NULL && p < EXPLORE_COUNT(parts); p++) {
+        const struct explore_part *part = parts[p];
 
-            if (!is_wanted(scenario->name)) {
-                continue;
+        for (unsigned i = 0; i < part->scenario_count; i++) {
+            if (strcmp(part->scenarios[i].name, options.only) == 0) {
+                return replay_one(part, &part->scenarios[i]);
             }
-            printf("%s: %s\n", parts[p]->name, scenario->name);
-            what = explore_replay(scenario, options.replay, stdout);
-            printf("%s\n", what != NULL ? what : "nothing failed");
-            return what != NULL;
+        }
+        for (unsigned i = 0; i < part->plant_count; i++) {
+            if (strcmp(part->plants[i].name, options.only) == 0) {
+                return plant(&part->plants[i]) ? replay_one(part, part->plants[i].scenario) : 2;
+            }
         }
     }
-    fprintf(stderr, "explore: no scenario has '%s' in its name\n", options.only);
+    fprintf(stderr,
+        "explore: --replay wants --only and the whole name of a scenario or a planted bug\n");
     return 2;
 }
 

@@ -80,7 +80,12 @@ void explore_memory_poison(const void *block, size_t size)
 {
     uintptr_t first = ((uintptr_t)block - ARENA) / GRAIN;
 
-    for (size_t i = 0; is_ours((uintptr_t)block) && i < size / GRAIN; i++) {
+    if (!is_ours((uintptr_t)block) || size == 0) {
+        return;
+    }
+    /* To free is to write: whoever still reads must be known to have done so. */
+    explore_memory_plain((uintptr_t)block, size, true, (uintptr_t)__builtin_return_address(0));
+    for (size_t i = 0; i < (size + GRAIN - 1) / GRAIN; i++) {
         usable[first + i] = 0;
     }
 }
@@ -92,7 +97,7 @@ void *explore_alloc(size_t size, size_t align)
     align = align < 64 ? 64 : align;
     used = (used + align - 1) & ~(align - 1);
     if (size > ARENA_SIZE - used) {
-        explore_fail("a run needs more memory than the explorer has");
+        explore_give_up("a run needs more memory than there is");
     }
     block = (char *)ARENA + used;
     /* A gap behind it that nobody may touch. */

@@ -6,7 +6,7 @@
 
 #include "test/explore/engine.h"
 
-#define ACCESSES 512
+#define ACCESSES 2048
 
 /** Of an inline function there are at most so many. */
 #define COPIES 32
@@ -30,7 +30,10 @@ void explore_plant_note(enum explore_operation operation, int order, uintptr_t p
     while (i < access_count && accesses[i].pc != pc) {
         i++;
     }
-    if (i == access_count && access_count < ACCESSES) {
+    if (i == ACCESSES) {
+        explore_give_up("the code has more accesses than there is room for");
+    }
+    if (i == access_count) {
         accesses[access_count++] = (struct explore_access){pc, operation, order};
     }
 }
@@ -81,8 +84,10 @@ bool explore_plant_set(const struct explore_plant *plant)
 {
     damage.count = 0;
     for (unsigned i = 0; plant != NULL && i < access_count; i++) {
-        if (is_meant(&accesses[i], plant) && rank_of(&accesses[i], plant) == plant->number &&
-            damage.count < COPIES) {
+        if (is_meant(&accesses[i], plant) && rank_of(&accesses[i], plant) == plant->number) {
+            if (damage.count == COPIES) {
+                explore_give_up("%s has more copies than there is room for", plant->function);
+            }
             damage.pcs[damage.count++] = accesses[i].pc;
             damage.by = plant->damage;
             damage.value = plant->value;
@@ -91,9 +96,13 @@ bool explore_plant_set(const struct explore_plant *plant)
     return damage.count > 0;
 }
 
-void explore_plant_relax(uintptr_t pc)
+void explore_plant_relax(const struct explore_access *access)
 {
-    damage = (struct damage){.pcs = {pc}, .count = pc != 0, .by = EXPLORE_RELAX};
+    damage = (struct damage){.by = EXPLORE_RELAX};
+    if (access != NULL) {
+        damage.pcs[damage.count++] = access->pc;
+        damage.by = access->operation == EXPLORE_FENCE ? EXPLORE_FORGET : EXPLORE_RELAX;
+    }
 }
 
 bool explore_plant_is(enum explore_damage by, uintptr_t pc)

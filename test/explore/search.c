@@ -15,7 +15,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "test/explore/engine.h"
 
@@ -155,8 +154,16 @@ static const char *run_wanted(const struct explore_scenario *scenario)
     return what;
 }
 
-/* Leaves out one deviation after the other for as long as the run fails without it. */
-static void shrink(const struct explore_scenario *scenario)
+/* Whether two findings begin the same: up to the first number, thread or line, in them. */
+static bool is_same(const char *a, const char *b)
+{
+    size_t length = strcspn(a, "0123456789");
+
+    return length == strcspn(b, "0123456789") && strncmp(a, b, length) == 0;
+}
+
+/* Leaves out one deviation after the other for as long as the run fails the same way without it. */
+static void shrink(const struct explore_scenario *scenario, const char *what)
 {
     bool shorter = true;
 
@@ -164,11 +171,13 @@ static void shrink(const struct explore_scenario *scenario)
         shorter = false;
         for (unsigned i = 0; i < wanted.count; i++) {
             struct deviation left_out = wanted.list[i];
+            const char *now;
 
             wanted.count--;
             memmove(
                 &wanted.list[i], &wanted.list[i + 1], (wanted.count - i) * sizeof wanted.list[0]);
-            if (run_wanted(scenario) != NULL) {
+            now = run_wanted(scenario);
+            if (now != NULL && is_same(now, what)) {
                 shorter = true;
                 i--;
                 continue;
@@ -188,9 +197,9 @@ static void tell(
     out_result->failed = true;
     snprintf(out_result->what, sizeof out_result->what, "%s", what);
     wanted = made;
-    shrink(scenario);
+    shrink(scenario, out_result->what);
     what = run_wanted(scenario);
-    if (what != NULL) {
+    if (what != NULL && is_same(what, out_result->what)) {
         snprintf(out_result->what, sizeof out_result->what, "%s", what);
     }
     print_deviations(out_result->schedule, sizeof out_result->schedule);
@@ -308,13 +317,12 @@ static unsigned decide_in_order(enum explore_choice choice, unsigned count)
 
     if (path.at == path.length) {
         if (path.length == CHOICES_MAX) {
-            explore_fail("a run of more choices than the explorer has room for");
+            explore_give_up("a run has more choices than there is room for");
         }
         path.length++;
         *taken = (struct taken){choice, count, 0};
     } else if (taken->choice != choice || taken->count != count) {
-        fprintf(stderr, "explore: the same choices led to another run\n");
-        _exit(2);
+        explore_give_up("the same choices led to another run");
     }
     path.at++;
     note(choice, taken->chosen);
@@ -364,6 +372,7 @@ static bool search_in_order(const struct explore_scenario *scenario, unsigned de
         if (explore_atomic_learnt()) {
             /* There were points that nobody saw: again from the start. */
             path.length = 0;
+            out_result->exhaustive = 0;
         } else if (!go_on(deviations)) {
             out_result->complete = true;
             return false;

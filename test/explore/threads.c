@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "test/explore/engine.h"
 
@@ -67,6 +68,18 @@ void explore_fail(const char *format, ...)
     longjmp(over, 1);
 }
 
+void explore_give_up(const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    fputs("explore: ", stderr);
+    vfprintf(stderr, format, list);
+    fputc('\n', stderr);
+    va_end(list);
+    _exit(2);
+}
+
 /* ---- whose turn it is ---- */
 
 static bool is_ready(const struct thread *thread)
@@ -91,7 +104,8 @@ static size_t locals_size(void)
     size_t size = (size_t)(__stop_trp_thread_local - __start_trp_thread_local);
 
     if (size > LOCALS_SIZE) {
-        abort();
+        explore_give_up(
+            "%zu bytes of thread-local variables are more than there is room for", size);
     }
     return size;
 }
@@ -267,7 +281,9 @@ struct explore_view *explore_own_view(void)
 
 void explore_tick(void)
 {
-    threads[current].view.steps[current]++;
+    if (++threads[current].view.steps[current] == (explore_step)-1) {
+        explore_fail("no end: thread %u is out of numbers for its steps", current);
+    }
 }
 
 void explore_release(struct explore_view *to)
@@ -281,16 +297,10 @@ void explore_acquire(const struct explore_view *from)
     explore_view_join(&threads[current].view, from);
 }
 
-void explore_fence_all(void)
+void explore_views_join(struct explore_view *into)
 {
-    struct explore_view all = {{0}};
-
     for (unsigned i = 0; i < EXPLORE_CONTEXTS; i++) {
-        explore_view_join(&all, &threads[i].view);
-    }
-    for (unsigned i = 0; i < EXPLORE_CONTEXTS; i++) {
-        explore_view_join(&threads[i].view, &all);
-        threads[i].view.steps[i]++;
+        explore_view_join(into, &threads[i].view);
     }
 }
 
@@ -331,6 +341,7 @@ void explore_start_reclaimer(void (*run)(void))
     if (!threads[RECLAIMER].alive) {
         main = run;
         start(RECLAIMER, run_plain, &main);
+        explore_tick();
     }
 }
 

@@ -6,8 +6,6 @@
  * grace period passes what RCU promises: who was online when something was retired has passed, and what it did
  * before is known to whoever is handed the thing; who comes online later knows that it was retired.
  */
-#include <stdlib.h>
-
 #include "sched/lock.h"
 #include "sched/port.h"
 #include "sched/reclaim.h"
@@ -75,7 +73,7 @@ static struct lock *lock_of(const struct trp_lock *address)
             return &locks[i];
         }
     }
-    abort();
+    explore_give_up("a run has more locks than there is room for");
 }
 
 static bool is_free(const void *lock)
@@ -178,7 +176,7 @@ void trp_port_yield(void)
 bool trp_port_membarrier(void)
 {
     explore_point();
-    explore_fence_all();
+    explore_atomic_fence_all();
     return true;
 }
 
@@ -310,7 +308,7 @@ void trp_reclaim_later(struct trp_reclaim *reclaim, void (*done)(struct trp_recl
         i++;
     }
     if (i == PENDING) {
-        explore_fail("more is retired than the explorer has room for");
+        explore_give_up("more is retired than there is room for");
     }
     reclaim->done = done;
     explore_release(&begun);

@@ -154,10 +154,11 @@ static void judge(struct lane *of, int status)
     } else if (WEXITSTATUS(status) != EXIT_SUCCESS) {
         scene_complain("ends with status %d", WEXITSTATUS(status));
     }
-    trials_missed += of->trial.pass > 0 && atomic_load(&of->trial.hits) == 0;
     if (atomic_load(&of->complained)) {
         trials_failed++;
         print_failure(of);
+    } else if (of->trial.pass > 0 && atomic_load(&of->trial.hits) == 0) {
+        trials_missed++;
     } else {
         trials_passed++;
     }

@@ -148,7 +148,6 @@ inline renew()
 {
     d_step {
         incarnation++;
-        kill = false;
         wish_restart = false
     }
 }
@@ -356,6 +355,8 @@ continues_exit:
             mail = 0
         };
 notifies:
+        /* forget_signals(): before anybody is told */
+        kill = kill && !keeps;
         notice = (life == 1);
         if
         :: keeps -> goto rests
