@@ -93,6 +93,7 @@ struct trp_child {
     bool wanted;         /* STOPPED: the sweep that runs will start it */
     bool in_place;       /* the cell of its last life waits for the next one */
     int start_error;     /* STOPPING: a start that took too long: TROUPE_ETIMEDOUT */
+    bool unheard;        /* STOPPING: nobody was there to be told; a life that begins yet is told again */
     troupe_pid pid;      /* or TROUPE_NOBODY */
     struct trp_tie *tie; /* of this life, or NULL */
     struct troupe_timer timer;

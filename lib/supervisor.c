@@ -489,27 +489,31 @@ static int start(struct supervisor *sup, struct trp_child *child)
 
 /* ---- stopping one child ---- */
 
+/* Nobody there: it has ended, and its notice is on the way; or its next life was asked for while the last one was on its
+ * way out, and will say when it has begun. */
 static void kill_child(struct supervisor *sup, struct trp_child *child)
 {
-    /* Gone already: its notice is on the way. */
-    ignore(troupe_kill(sup->self, child->pid));
+    child->unheard = troupe_kill(sup->self, child->pid) == TROUPE_EGONE;
 }
 
 /* Tells `child`, which is alive, to end. */
 static void stop(struct supervisor *sup, struct trp_child *child)
 {
     int shutdown_ms = child->spec->shutdown_ms;
+    int error;
 
     set_state(sup, child, TROUPE_CHILD_STOPPING);
     if (shutdown_ms == TROUPE_BRUTAL_KILL) {
         kill_child(sup, child);
         return;
     }
-    if (troupe_send_exit(sup->self, child->pid, TROUPE_EXIT_SHUTDOWN) == TROUPE_ENOMEM) {
+    error = troupe_send_exit(sup->self, child->pid, TROUPE_EXIT_SHUTDOWN);
+    if (error == TROUPE_ENOMEM) {
         /* No memory to ask: it needs none to kill. */
         kill_child(sup, child);
         return;
     }
+    child->unheard = error == TROUPE_EGONE;
     if (shutdown_ms != TROUPE_FOREVER &&
         set_tick(sup, child, TICK_STOP, (uint64_t)shutdown_ms) < 0) {
         kill_child(sup, child);
@@ -783,8 +787,7 @@ static void sweep_on(struct supervisor *sup)
 
 static void on_started(struct supervisor *sup, struct trp_child *child)
 {
-    if (child->state == TROUPE_CHILD_STOPPING) {
-        /* Told to stop when its last life was still on its way out, and nobody heard it. */
+    if (child->state == TROUPE_CHILD_STOPPING && child->unheard) {
         stop(sup, child);
         return;
     }

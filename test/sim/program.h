@@ -385,4 +385,54 @@ static void dig(void)
     must(troupe_runtime_exit(world.runtime, top, TROUPE_EXIT_SHUTDOWN) == TROUPE_OK, "no tree");
 }
 
+/* ---- a group whose children fail while it is restarted ---- */
+
+static const struct troupe_child_spec twins[] = {
+    {.id = "left",
+        .behaviour = &miner_behaviour,
+        .keep_mailbox = true,
+        .shutdown_ms = TROUPE_FOREVER},
+    {.id = "right",
+        .behaviour = &miner_behaviour,
+        .keep_mailbox = true,
+        .shutdown_ms = TROUPE_BRUTAL_KILL},
+    {.id = "last", .behaviour = &miner_behaviour},
+};
+
+static const struct troupe_supervisor_spec house = {
+    .name = "house",
+    .strategy = TROUPE_ONE_FOR_ALL,
+    .intensity = 1000,
+    .period_ms = 1000,
+    .children = twins,
+    .child_count = TROUPE_COUNT(twins),
+};
+
+static void must_run(troupe_pid top, const char *id)
+{
+    struct troupe_child_answer answer = {0};
+
+    must(troupe_runtime_child(world.runtime, top, TROUPE_CHILD_WHICH, id, NULL, 1000, &answer) ==
+                 TROUPE_OK &&
+             answer.state == TROUPE_CHILD_RUNNING,
+        id);
+}
+
+/* Work at which two children fail is queued for many lives: one fails while the other is about to begin its next. */
+static void quarrel(void)
+{
+    static const char *const names[] = {"house.left", "house.right"};
+    troupe_pid top = TROUPE_NOBODY;
+
+    must(troupe_supervisor_start(world.runtime, &house, 1000, &top) == TROUPE_OK, "no house");
+    for (uint32_t i = 0; i < LOADS; i++) {
+        send_from_outside(
+            troupe_runtime_whereis(world.runtime, names[i % TROUPE_COUNT(names)]), &load, 3);
+    }
+    (void)trp_sim_run(STEPS_MAX, 100);
+    for (unsigned i = 0; i < TROUPE_COUNT(twins); i++) {
+        must_run(top, twins[i].id);
+    }
+}
+
 #endif

@@ -13,6 +13,7 @@
 #define WORKERS 4
 #define SEEDS 100
 #define STOPS 15
+#define QUARRELS 10
 
 /** Of 65536 wake-ups, so many are lost where that is planted: about one in a hundred. */
 #define LOST_WAKE_ODDS 656
@@ -186,6 +187,19 @@ Test(sim, a_runtime_stops_whoever_is_on_the_way_to_sleep, .timeout = 60)
             open_world(seed * STOPS + i, 0);
             send_from_outside(spawn_player(TROUPE_NOBODY), &ball, 0);
             (void)trp_sim_run(test_below(&world.random, 60), 0);
+            close_world();
+        }
+    }
+}
+
+/* What went wrong: the next life of a child that keeps its mailbox had been asked for, the last one was still on its way
+ * out, and the supervisor told it to stop.  Nobody heard, and no second notice came: the group waited for ever. */
+Test(sim, a_stop_between_two_lives_is_heard, .timeout = 60)
+{
+    for (uint64_t seed = first_seed(); seed <= last_seed(); seed++) {
+        for (uint64_t i = 0; i < QUARRELS; i++) {
+            open_world(seed * QUARRELS + i, 0);
+            quarrel();
             close_world();
         }
     }
