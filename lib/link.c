@@ -877,8 +877,9 @@ bool troupe_trap_exit(struct troupe_actor *self, bool on)
 /* Whether an exit sent to `actor` would still find somebody. */
 static bool takes_exits(const struct troupe_actor *actor)
 {
-    /* relaxed: a moment's view; the signal may always come too late. */
-    unsigned phase = atomic_load_explicit(&actor->phase, memory_order_relaxed);
+    /* A moment's view; the signal may always come too late.  acquire: if it is NEW the incarnation is the new one's.
+     * PAIR actor.phase: release in rest(). */
+    unsigned phase = atomic_load_explicit(&actor->phase, memory_order_acquire);
 
     return phase >= TRP_PHASE_NEW && phase <= TRP_PHASE_RUNNING;
 }

@@ -134,7 +134,8 @@ static int wait_for_either(const struct run *run)
     return fds[1].revents == 0;
 }
 
-/* Takes the signals that came, so that they do not come again when they are let through. */
+/* Takes the signals that came, also those that came while it stopped: let through, they would end the process before its
+ * main() had gone on. */
 static void take_signals(const struct run *run)
 {
     struct signalfd_siginfo info;
@@ -156,7 +157,6 @@ static int run_tree(struct troupe_runtime *runtime, struct run *run)
         (&(struct troupe_spawn_options){.behaviour = &root_behaviour, .arg = run}), &root));
     TROUPE_TRY(troupe_runtime_start(runtime));
     woken = wait_for_either(run);
-    take_signals(run);
     error = troupe_runtime_stop(runtime, RUN_STOP_MS);
     if (error < 0 || woken > 0) {
         return error;
@@ -215,6 +215,7 @@ int troupe_run(
     error = open_descriptors(&signals, &run);
     if (error == TROUPE_OK) {
         error = run_runtime(options, &run);
+        take_signals(&run);
         close(run.ended);
         close(run.signals);
     }

@@ -275,7 +275,8 @@ static enum trp_exit_outcome rest(struct troupe_actor *actor)
     }
     if (expected == TRP_PHASE_EXITING_RESTART) {
         renew(actor);
-        trp_actor_set_phase(actor, TRP_PHASE_NEW);
+        /* release: who sees it tells the next incarnation, not the last.  PAIR actor.phase: acquire in takes_exits(). */
+        atomic_store_explicit(&actor->phase, TRP_PHASE_NEW, memory_order_release);
         return TRP_EXIT_RESTART;
     }
     trp_assert(expected == TRP_PHASE_EXITING_RELEASE);

@@ -107,8 +107,8 @@ TROUPE_API TROUPE_CHECKED int troupe_supervisor_start(struct troupe_runtime *run
  * Runs a program: creates a runtime, starts the tree, waits until it ends or the process gets SIGINT or SIGTERM,
  * stops it in order, and destroys everything.
  *
- * Threads  the main thread, before others exist: SIGINT and SIGTERM are blocked while it runs.  Not without threads
- *          (TROUPE_EINVAL)
+ * Threads  the main thread, before others exist: SIGINT and SIGTERM are blocked while it runs, and those that come
+ *          meanwhile are taken.  Not without threads (TROUPE_EINVAL)
  * Returns  TROUPE_OK after a signal, or after the tree ended normally.  Otherwise the error with which the tree ended;
  *          TROUPE_EDIED if it had no code, as when a supervisor gave up (its reason is shutdown, and a report,
  *          GIVE_UP, says why).  A program that wants to end raises SIGTERM

@@ -1922,6 +1922,28 @@ Test(supervisor, run_stops_in_order_on_a_signal, .timeout = 60)
     cr_assert_str_eq(journal.text, "+a +b -b -a");
 }
 
+static void raise_again(void *state)
+{
+    (void)state;
+    kill(getpid(), SIGTERM);
+}
+
+static const struct troupe_behaviour insistent = {.name = "insistent",
+    .init = raise_sigterm,
+    .destroy = raise_again,
+    .receive = puppet_receive,
+    .state_size = 8};
+
+/* What went wrong: who asked twice was killed at the end, before main() went on. */
+Test(supervisor, run_takes_signals_that_come_while_it_stops, .timeout = 60)
+{
+    struct troupe_child_spec child = {.id = "insistent", .behaviour = &insistent};
+    struct troupe_supervisor_spec spec = {.name = "top", .children = &child, .child_count = 1};
+    struct troupe_runtime_options options = {.workers = 2};
+
+    cr_assert_eq(troupe_run(&options, &spec), TROUPE_OK);
+}
+
 Test(supervisor, run_returns_the_code_of_a_start_that_failed, .timeout = 60)
 {
     struct actor_card card = {.id = "one", .habits = HABIT_FAIL_INIT};

@@ -25,6 +25,9 @@
 #define GUESTS 20
 #define QUESTIONS 16
 #define LOADS 20
+#define HOUSES 4
+#define HEIRS 3
+#define PREEMPT_STEPS 300
 #define STEPS_MAX 1000000
 
 static const struct troupe_type ball = TROUPE_TYPE(uint32_t);
@@ -44,6 +47,7 @@ struct world {
     uint32_t asked;    /* requests that were sent */
     uint32_t outcomes; /* of requests */
     bool stalled;
+    bool quarrels;
 };
 
 static struct world world;
@@ -174,7 +178,7 @@ static void crowd(void)
             return;
         }
         world.sent++;
-        if (test_below(&world.random, 4) == 0) {
+        if (test_below(&world.random, 2) == 0) {
             pause_a_while();
         }
     }
@@ -387,51 +391,78 @@ static void dig(void)
 
 /* ---- a group whose children fail while it is restarted ---- */
 
-static const struct troupe_child_spec twins[] = {
-    {.id = "left",
-        .behaviour = &miner_behaviour,
-        .keep_mailbox = true,
-        .shutdown_ms = TROUPE_FOREVER},
-    {.id = "right",
+bool __real_trp_link_notify(
+    struct troupe_actor *actor, const struct troupe_reason *reason, unsigned budget);
+bool __wrap_trp_link_notify(
+    struct troupe_actor *actor, const struct troupe_reason *reason, unsigned budget);
+
+/* While they quarrel, who has told of its end is often preempted for long before it has ended. */
+bool __wrap_trp_link_notify(
+    struct troupe_actor *actor, const struct troupe_reason *reason, unsigned budget)
+{
+    bool told = __real_trp_link_notify(actor, reason, budget);
+
+    if (told && world.quarrels && test_below(&world.random, 2) == 0) {
+        for (unsigned steps = 0; steps < PREEMPT_STEPS; steps++) {
+            trp_switch();
+        }
+    }
+    return told;
+}
+
+static const struct troupe_child_spec heirs[HEIRS] = {
+    {.id = "first", .behaviour = &miner_behaviour, .keep_mailbox = true},
+    {.id = "second",
         .behaviour = &miner_behaviour,
         .keep_mailbox = true,
         .shutdown_ms = TROUPE_BRUTAL_KILL},
-    {.id = "last", .behaviour = &miner_behaviour},
+    {.id = "third",
+        .behaviour = &miner_behaviour,
+        .keep_mailbox = true,
+        .shutdown_ms = TROUPE_FOREVER},
 };
 
 static const struct troupe_supervisor_spec house = {
-    .name = "house",
-    .strategy = TROUPE_ONE_FOR_ALL,
+    .strategy = TROUPE_REST_FOR_ONE,
     .intensity = 1000,
     .period_ms = 1000,
-    .children = twins,
-    .child_count = TROUPE_COUNT(twins),
+    .children = heirs,
+    .child_count = HEIRS,
 };
 
-static void must_run(troupe_pid top, const char *id)
+/* The child at `index` of `top`, which must be running. */
+static troupe_pid heir(troupe_pid top, unsigned index)
 {
     struct troupe_child_answer answer = {0};
 
-    must(troupe_runtime_child(world.runtime, top, TROUPE_CHILD_WHICH, id, NULL, 1000, &answer) ==
-                 TROUPE_OK &&
+    must(troupe_runtime_child(world.runtime, top, TROUPE_CHILD_WHICH, heirs[index].id, NULL, 1000,
+             &answer) == TROUPE_OK &&
              answer.state == TROUPE_CHILD_RUNNING,
-        id);
+        heirs[index].id);
+    return answer.pid;
 }
 
-/* Work at which two children fail is queued for many lives: one fails while the other is about to begin its next. */
+/* Work at which all fail is queued for many lives: an earlier one fails while a later one is about to begin its next.
+ * In several houses, so that no worker sleeps. */
 static void quarrel(void)
 {
-    static const char *const names[] = {"house.left", "house.right"};
-    troupe_pid top = TROUPE_NOBODY;
+    troupe_pid tops[HOUSES];
+    troupe_pid pids[HEIRS][HOUSES];
 
-    must(troupe_supervisor_start(world.runtime, &house, 1000, &top) == TROUPE_OK, "no house");
-    for (uint32_t i = 0; i < LOADS; i++) {
-        send_from_outside(
-            troupe_runtime_whereis(world.runtime, names[i % TROUPE_COUNT(names)]), &load, 3);
+    world.quarrels = true;
+    for (unsigned i = 0; i < HOUSES; i++) {
+        must(
+            troupe_supervisor_start(world.runtime, &house, 1000, &tops[i]) == TROUPE_OK, "no house");
+        for (unsigned j = 0; j < HEIRS; j++) {
+            pids[j][i] = heir(tops[i], j);
+        }
+    }
+    for (unsigned i = 0; i < LOADS * HEIRS * HOUSES; i++) {
+        send_from_outside(pids[i / HOUSES % HEIRS][i % HOUSES], &load, 3);
     }
     (void)trp_sim_run(STEPS_MAX, 100);
-    for (unsigned i = 0; i < TROUPE_COUNT(twins); i++) {
-        must_run(top, twins[i].id);
+    for (unsigned i = 0; i < HOUSES * HEIRS; i++) {
+        (void)heir(tops[i % HOUSES], i / HOUSES);
     }
 }
 

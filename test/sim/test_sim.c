@@ -194,7 +194,7 @@ Test(sim, a_runtime_stops_whoever_is_on_the_way_to_sleep, .timeout = 60)
 
 /* What went wrong: the next life of a child that keeps its mailbox had been asked for, the last one was still on its way
  * out, and the supervisor told it to stop.  Nobody heard, and no second notice came: the group waited for ever. */
-Test(sim, a_stop_between_two_lives_is_heard, .timeout = 60)
+Test(sim, a_stop_between_two_lives_is_heard, .timeout = 100)
 {
     for (uint64_t seed = first_seed(); seed <= last_seed(); seed++) {
         for (uint64_t i = 0; i < QUARRELS; i++) {
