@@ -29,6 +29,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <troupe/runtime.h>
+
 #define EXPLORE_THREADS 6
 
 /** All contexts: 0 sets up and checks, then the threads of the scenario and those that the library starts, and one that
@@ -103,6 +105,9 @@ extern const struct explore_part explore_monitor;
 /** Memory of this run, filled with 0xa5; what is freed is not used again, and touching it is a finding. */
 void *explore_alloc(size_t size, size_t align);
 void explore_free(void *block, size_t size);
+
+/** The two, for whoever takes an allocator. */
+extern const struct troupe_allocator explore_allocator;
 
 /** One of 0 .. count-1, each of which is tried.  For what a scenario leaves open. */
 unsigned explore_choose(unsigned count);

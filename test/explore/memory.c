@@ -112,6 +112,20 @@ void explore_free(void *block, size_t size)
     explore_memory_poison(block, size);
 }
 
+static void *allocate(void *context, size_t size, size_t align)
+{
+    (void)context;
+    return explore_alloc(size, align);
+}
+
+static void release(void *context, void *block, size_t size)
+{
+    (void)context;
+    explore_free(block, size);
+}
+
+const struct troupe_allocator explore_allocator = {allocate, release, NULL};
+
 static struct byte *byte_at(uintptr_t address)
 {
     struct grain *grain = &grains[(address - ARENA) / GRAIN];
@@ -172,6 +186,15 @@ static void check_usable(uintptr_t address, size_t size, uintptr_t pc)
     }
 }
 
+/* Who wrote the byte plainly in a step that we do not know to be over; 0: nobody. */
+static unsigned unknown_writer(const struct byte *byte)
+{
+    bool known = byte->written == 0 || byte->writer == explore_self() ||
+                 explore_knows(byte->writer, byte->written);
+
+    return known ? 0 : byte->writer;
+}
+
 void explore_memory_plain(uintptr_t address, size_t size, bool writes, uintptr_t pc)
 {
     unsigned self = explore_self();
@@ -183,11 +206,11 @@ void explore_memory_plain(uintptr_t address, size_t size, bool writes, uintptr_t
     /* What was before the threads is known to all, and afterwards all is known. */
     for (size_t i = 0; explore_is_parallel() && i < size; i++) {
         struct byte *byte = byte_at(address + i);
-        unsigned other = byte->written != 0 && byte->writer != self &&
-                                 !explore_knows(byte->writer, byte->written)
-                             ? byte->writer
-                             : unknown(byte->atomic_written);
+        unsigned other = unknown_writer(byte);
 
+        if (other == 0) {
+            other = unknown(byte->atomic_written);
+        }
         if (other == 0 && writes) {
             other = unknown(byte->read);
         }
@@ -218,10 +241,7 @@ void explore_memory_atomic(uintptr_t address, size_t size, bool writes, uintptr_
     for (size_t i = 0; explore_is_parallel() && i < size; i++) {
         struct byte *byte = byte_at(address + i);
         explore_step *mine = writes ? byte->atomic_written : byte->atomic_read;
-        unsigned other = byte->written != 0 && byte->writer != self &&
-                                 !explore_knows(byte->writer, byte->written)
-                             ? byte->writer
-                             : 0;
+        unsigned other = unknown_writer(byte);
 
         if (other == 0 && writes) {
             other = unknown(byte->read);

@@ -29,18 +29,6 @@ static struct cargo *blocks[BLOCKS];
 static bool used[BLOCKS];
 static unsigned serials[BLOCKS];
 
-static void *allocate(void *context, size_t size, size_t align)
-{
-    (void)context;
-    return explore_alloc(size, align);
-}
-
-static void release(void *context, void *block, size_t size)
-{
-    (void)context;
-    explore_free(block, size);
-}
-
 /* Its number, or BLOCKS if it is another one. */
 static unsigned number_of(const struct cargo *cargo)
 {
@@ -97,11 +85,9 @@ static void send_home(unsigned pool)
 
 static void make_pools(unsigned its_class)
 {
-    static const struct troupe_allocator allocator = {allocate, release, NULL};
-
     class = its_class;
     memory = explore_alloc(sizeof *memory, 64);
-    trp_memory_init(memory, &allocator, UINT64_MAX);
+    trp_memory_init(memory, &explore_allocator, UINT64_MAX);
     for (unsigned i = 0; i < POOLS; i++) {
         pools[i] = explore_alloc(sizeof *pools[i], 64);
         trp_pool_init(pools[i], memory);

@@ -41,20 +41,6 @@ EXPLORE_GHOST static bool are_senders_through(const void *ignored)
     return senders_left == 0;
 }
 
-static void *allocate(void *context, size_t size, size_t align)
-{
-    (void)context;
-    return explore_alloc(size, align);
-}
-
-static void release(void *context, void *block, size_t size)
-{
-    (void)context;
-    explore_free(block, size);
-}
-
-static const struct troupe_allocator allocator = {allocate, release, NULL};
-
 static int sink_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
 {
     (void)self;
@@ -90,7 +76,7 @@ static void set_up_workers(int workers, int watchdog_ms)
 {
     struct troupe_runtime_options options = {.workers = workers,
         .watchdog_ms = watchdog_ms,
-        .allocator = &allocator,
+        .allocator = &explore_allocator,
         .limits = {.actors = 64}};
 
     handled = 0;

@@ -15,18 +15,6 @@
 #include "sched/runtime.h"
 #include "test/explore/explore.h"
 
-static inline void *stage_allocate(void *context, size_t size, size_t align)
-{
-    (void)context;
-    return explore_alloc(size, align);
-}
-
-static inline void stage_release(void *context, void *block, size_t size)
-{
-    (void)context;
-    explore_free(block, size);
-}
-
 /* As grow() in table.c would, but as many cells as may be.  The limit is a small one: a cell that comes back is the
  * next one that is taken when no other is left. */
 static inline void stage_cut_cells(struct troupe_runtime *runtime)
@@ -51,11 +39,10 @@ static inline void stage_cut_cells(struct troupe_runtime *runtime)
 /* Without cells: the first that is taken makes a segment. */
 static inline struct troupe_runtime *stage_open_bare(unsigned workers, uint32_t limit)
 {
-    static const struct troupe_allocator allocator = {stage_allocate, stage_release, NULL};
     struct troupe_runtime *runtime = explore_alloc(sizeof *runtime, 128);
 
     memset(runtime, 0, sizeof *runtime);
-    trp_memory_init(&runtime->memory, &allocator, UINT64_MAX);
+    trp_memory_init(&runtime->memory, &explore_allocator, UINT64_MAX);
     runtime->limits = (struct troupe_limits){
         .actors = limit, .actor_timers = 64, .actor_watches = 64, .actor_ios = 64, .names = 64};
     runtime->worker_count = workers;

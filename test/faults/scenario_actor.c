@@ -12,6 +12,19 @@ static const struct troupe_type ping = TROUPE_SIGNAL;
 static const struct troupe_type text = TROUPE_BYTES;
 static const struct troupe_type number = TROUPE_TYPE(uint64_t);
 
+/* A runtime for one actor, turned until it rests. */
+static void play_alone(const struct scene_part *part)
+{
+    struct scene scene = {0};
+
+    if (!scene_open(&scene, TROUPE_NO_THREADS)) {
+        return;
+    }
+    (void)scene_play(&scene, part);
+    scene_pump(&scene);
+    scene_close(&scene);
+}
+
 /* ---- runtimes ---- */
 
 /* Everything as it is by default: workers as the system has processors, memory from malloc. */
@@ -71,17 +84,12 @@ void scenario_start(void)
 void scenario_turn(void)
 {
     static const struct scene_part part = {.fn = end_at_once};
-    struct scene scene = {0};
     struct scene idle = {0};
     struct troupe_runtime_options options = {
         .workers = TROUPE_NO_THREADS, .allocator = &idle.allocator};
     struct troupe_message *msg;
 
-    if (scene_open(&scene, TROUPE_NO_THREADS)) {
-        (void)scene_play(&scene, &part);
-        scene_pump(&scene);
-        scene_close(&scene);
-    }
+    play_alone(&part);
     idle.allocator = test_allocator_of(&idle.memory);
     if (WENT(troupe_runtime_create(&options, &idle.runtime),
             MAY(TROUPE_ENOMEM) | MAY(TROUPE_ESYSTEM))) {
@@ -94,7 +102,7 @@ void scenario_turn(void)
         }
         HOLDS(troupe_runtime_destroy(idle.runtime) == TROUPE_OK);
     }
-    HOLDS(idle.memory.blocks == 0 && scene.memory.blocks == 0);
+    HOLDS(idle.memory.blocks == 0);
 }
 
 static void note_end(struct troupe_actor *self, void *state, const struct troupe_reason *reason)
@@ -257,14 +265,8 @@ void scenario_actor(void)
 {
     static const struct scene_part part = {
         .fn = spawn_large, .receive = take_notices, .traps = true};
-    struct scene scene = {0};
 
-    if (!scene_open(&scene, TROUPE_NO_THREADS)) {
-        return;
-    }
-    (void)scene_play(&scene, &part);
-    scene_pump(&scene);
-    scene_close(&scene);
+    play_alone(&part);
 }
 
 /* ---- messages ---- */
@@ -402,14 +404,8 @@ static int spawn_crowd(struct troupe_actor *self, void *arg)
 void scenario_crowd(void)
 {
     static const struct scene_part part = {.fn = spawn_crowd};
-    struct scene scene = {0};
 
-    if (!scene_open(&scene, TROUPE_NO_THREADS)) {
-        return;
-    }
-    (void)scene_play(&scene, &part);
-    scene_pump(&scene);
-    scene_close(&scene);
+    play_alone(&part);
 }
 
 /* ---- timers ---- */
