@@ -25,8 +25,7 @@
 #define GUESTS 20
 #define QUESTIONS 16
 #define LOADS 20
-#define HOUSES 4
-#define HEIRS 3
+#define HOUSES 3
 #define PREEMPT_STEPS 300
 #define STEPS_MAX 1000000
 
@@ -410,17 +409,22 @@ bool __wrap_trp_link_notify(
     return told;
 }
 
-static const struct troupe_child_spec heirs[HEIRS] = {
-    {.id = "first", .behaviour = &miner_behaviour, .keep_mailbox = true},
-    {.id = "second",
-        .behaviour = &miner_behaviour,
-        .keep_mailbox = true,
-        .shutdown_ms = TROUPE_BRUTAL_KILL},
-    {.id = "third",
-        .behaviour = &miner_behaviour,
-        .keep_mailbox = true,
-        .shutdown_ms = TROUPE_FOREVER},
+#define HEIR(name, wait_ms)                                                                        \
+    {                                                                                              \
+        .id = (name), .behaviour = &miner_behaviour, .keep_mailbox = true,                         \
+        .shutdown_ms = (wait_ms)                                                                   \
+    }
+
+static const struct troupe_child_spec heirs[] = {
+    HEIR("first", TROUPE_FOREVER),
+    HEIR("second", TROUPE_BRUTAL_KILL),
+    HEIR("third", TROUPE_FOREVER),
+    HEIR("fourth", TROUPE_BRUTAL_KILL),
+    HEIR("fifth", TROUPE_FOREVER),
+    HEIR("sixth", TROUPE_BRUTAL_KILL),
 };
+
+#define HEIRS TROUPE_COUNT(heirs)
 
 static const struct troupe_supervisor_spec house = {
     .strategy = TROUPE_REST_FOR_ONE,
@@ -451,8 +455,8 @@ static void quarrel(void)
 
     world.quarrels = true;
     for (unsigned i = 0; i < HOUSES; i++) {
-        must(
-            troupe_supervisor_start(world.runtime, &house, 1000, &tops[i]) == TROUPE_OK, "no house");
+        must(troupe_supervisor_start(world.runtime, &house, 1000, &tops[i]) == TROUPE_OK,
+            "no house");
         for (unsigned j = 0; j < HEIRS; j++) {
             pids[j][i] = heir(tops[i], j);
         }

@@ -13,7 +13,7 @@
 #define WORKERS 4
 #define SEEDS 100
 #define STOPS 15
-#define QUARRELS 10
+#define QUARRELS 3
 
 /** Of 65536 wake-ups, so many are lost where that is planted: about one in a hundred. */
 #define LOST_WAKE_ODDS 656
