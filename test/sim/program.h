@@ -177,7 +177,7 @@ static void crowd(void)
             return;
         }
         world.sent++;
-        if (test_below(&world.random, 2) == 0) {
+        if (test_below(&world.random, 4) == 0) {
             pause_a_while();
         }
     }
