@@ -234,6 +234,18 @@ static struct trp_child *sweep_next(const struct supervisor *sup)
     return sup->cursor == sup->from ? NULL : previous_child(sup, sup->cursor);
 }
 
+/* Whether a sweep down is to stop `child`, or has: on its way up it will start it.  Numbers rise with the start order. */
+static bool is_swept(const struct supervisor *sup, const struct trp_child *child)
+{
+    return sup->sweep == SWEEP_DOWN && sup->from != NULL && child->number >= sup->from->number;
+}
+
+/* Whether a sweep up has still to come to `child`. */
+static bool is_ahead(const struct supervisor *sup, const struct trp_child *child)
+{
+    return sup->sweep == SWEEP_UP && sup->cursor != NULL && child->number > sup->cursor->number;
+}
+
 static void child_add(struct supervisor *sup, struct trp_child *child)
 {
     child->number = ++sup->next_number;
@@ -689,8 +701,13 @@ static void restart(struct supervisor *sup, struct trp_child *child)
         break;
     case TROUPE_REST_FOR_ONE:
         set_state(sup, child, TROUPE_CHILD_STOPPED);
-        /* Whatever sweep there is goes on from here: those before `child` are up. */
-        sweep_group(sup, child);
+        if (is_ahead(sup, child)) {
+            /* Somebody had it started before its turn. */
+            child->wanted = true;
+        } else {
+            /* Whatever sweep there is goes on from here: those before `child` are up. */
+            sweep_group(sup, child);
+        }
         break;
     }
 }
@@ -705,6 +722,8 @@ static bool sweep_down_waits(struct supervisor *sup)
     switch (child->state) {
     case TROUPE_CHILD_STARTING:
     case TROUPE_CHILD_RUNNING:
+        /* Also one that was started because somebody asked, since the sweep began. */
+        child->wanted = child->wanted || sup->phase != PHASE_ENDING;
         stop(sup, child);
         return true;
     case TROUPE_CHILD_STOPPING:
@@ -840,8 +859,8 @@ static void ended(
         rest(sup, child);
         return;
     }
-    if (child->wanted) {
-        /* A sweep would have stopped it soon, and will start it. */
+    if (is_swept(sup, child)) {
+        child->wanted = true;
         rest(sup, child);
         return;
     }
@@ -893,6 +912,11 @@ static void on_tick(struct supervisor *sup, const struct tick *tick)
         return;
     }
     if (sup->phase == PHASE_ENDING && child->state == TROUPE_CHILD_RESTARTING) {
+        return;
+    }
+    if (child->state == TROUPE_CHILD_RESTARTING && is_swept(sup, child)) {
+        set_state(sup, child, TROUPE_CHILD_STOPPED);
+        child->wanted = true;
         return;
     }
     switch (tick->kind) {

@@ -550,7 +550,7 @@ static const char *group_journal(enum troupe_strategy strategy, struct journal *
     struct actor_card cards[] = THREE_CARDS(journal);
     struct troupe_child_spec children[3];
     struct troupe_supervisor_spec spec = {
-        .strategy = strategy, .children = children, .child_count = 3};
+        .strategy = strategy, .children = children, .child_count = 3, .intensity = 10};
     troupe_pid supervisor;
     unsigned again = strategy == TROUPE_ONE_FOR_ONE ? 1 : strategy == TROUPE_ONE_FOR_ALL ? 3 : 2;
 
@@ -1329,13 +1329,13 @@ Test(supervisor, while_starts_fail_the_child_is_not_there_to_be_started_or_delet
     cr_assert(runtime_ends_clean(runtime));
 }
 
-/* One for all; `a` takes its time to start again, so `b` and `c` are down and will come. */
-static troupe_pid set_group(
-    struct troupe_runtime *runtime, struct actor_card cards[3], struct latch *gate)
+/* A group restart of all three: `a` takes its time to start again, so `b` and `c` are down and will come. */
+static troupe_pid set_group(struct troupe_runtime *runtime, enum troupe_strategy strategy,
+    struct actor_card cards[3], struct latch *gate)
 {
     struct troupe_child_spec children[3];
     struct troupe_supervisor_spec spec = {
-        .strategy = TROUPE_ONE_FOR_ALL, .children = children, .child_count = 3};
+        .strategy = strategy, .children = children, .child_count = 3, .intensity = 10};
     troupe_pid supervisor;
 
     for (unsigned i = 0; i < 3; i++) {
@@ -1357,7 +1357,7 @@ Test(supervisor, one_that_waits_for_its_turn_in_a_group_is_restarting, .timeout 
     struct troupe_runtime *runtime = runtime_new(4);
     struct latch gate = LATCH_INIT;
     struct actor_card cards[] = THREE_CARDS(NULL);
-    troupe_pid supervisor = set_group(runtime, cards, &gate);
+    troupe_pid supervisor = set_group(runtime, TROUPE_ONE_FOR_ALL, cards, &gate);
     struct troupe_child_spec again = spec_of(&cards[1], TROUPE_PERMANENT);
     struct troupe_child_answer answer = which(runtime, supervisor, "b");
 
@@ -1379,6 +1379,119 @@ Test(supervisor, one_that_waits_for_its_turn_in_a_group_is_restarting, .timeout 
     cr_assert(runtime_ends_clean(runtime));
 }
 
+/* Adds `child` while another one of its group fails to start again and again: at once, if no attempt is under way just
+ * then, else not before that one is up.  So it is withdrawn and added again until it runs. */
+static void add_between_attempts(
+    struct troupe_runtime *runtime, troupe_pid supervisor, const struct troupe_child_spec *child)
+{
+    struct troupe_child_answer answer;
+
+    while (troupe_runtime_child(
+               runtime, supervisor, TROUPE_CHILD_START, NULL, child, 500, &answer) != TROUPE_OK) {
+        cr_assert_eq(status_of(runtime, supervisor, TROUPE_CHILD_TERMINATE, child->id), TROUPE_OK);
+    }
+}
+
+/* A rest-for-one group of `count` out of three, of which `c` ends only when it is told to. */
+static troupe_pid start_rest_for_one(struct troupe_runtime *runtime, struct actor_card cards[3],
+    struct troupe_child_spec children[3], unsigned count)
+{
+    struct troupe_supervisor_spec spec = {.strategy = TROUPE_REST_FOR_ONE,
+        .children = children,
+        .child_count = count,
+        .intensity = 1000000,
+        .period_ms = 600000};
+
+    for (unsigned i = 0; i < 3; i++) {
+        children[i] = spec_of(&cards[i], TROUPE_PERMANENT);
+    }
+    children[2].shutdown_ms = TROUPE_FOREVER;
+    cards[2].habits = HABIT_IGNORE_EXIT;
+    return start(runtime, &spec);
+}
+
+/* Lets `c` stop, for which a restart of all three waits. */
+static void let_c_stop(
+    struct troupe_runtime *runtime, troupe_pid supervisor, struct actor_card cards[3])
+{
+    cards[2].habits = HABIT_NONE;
+    puppet_tell(runtime, cards[2].pid, end_normally, NULL, NULL);
+    await_state(runtime, supervisor, "c", TROUPE_CHILD_RUNNING);
+    cr_assert_eq(which(runtime, supervisor, "a").state, TROUPE_CHILD_RUNNING);
+    cr_assert_eq(which(runtime, supervisor, "b").state, TROUPE_CHILD_RUNNING);
+}
+
+/* `a` ends while the next attempt of `b` is due: it must not make the restart of three one of two. */
+Test(supervisor, a_group_restart_outlasts_the_attempt_of_a_later_one, .timeout = 60)
+{
+    struct troupe_runtime *runtime = runtime_new(2);
+    struct actor_card cards[] = THREE_CARDS(NULL);
+    struct troupe_child_spec children[3];
+    troupe_pid supervisor;
+    uint64_t begin_ns;
+
+    cards[1].habits = HABIT_FAIL_AGAIN;
+    supervisor = start_rest_for_one(runtime, cards, children, 2);
+    puppet_tell(runtime, cards[1].pid, end_with_error, NULL, NULL);
+    while (cards[1].starts < 3) {
+    }
+    add_between_attempts(runtime, supervisor, &children[2]);
+    puppet_tell(runtime, cards[0].pid, end_with_error, NULL, NULL);
+    await_state(runtime, supervisor, "c", TROUPE_CHILD_STOPPING);
+    /* An attempt is made every millisecond or two: there is time for one. */
+    begin_ns = troupe_now_ns(runtime);
+    while (troupe_now_ns(runtime) - begin_ns < 10000000U) {
+        cr_assert_eq(which(runtime, supervisor, "c").state, TROUPE_CHILD_STOPPING);
+    }
+    cards[1].habits = HABIT_NONE;
+    let_c_stop(runtime, supervisor, cards);
+    cr_assert(runtime_ends_clean(runtime));
+}
+
+/* The same, where `b` was stopped and started again by request in the meantime, and then ends, or not. */
+Test(supervisor, a_group_restart_outlasts_the_end_of_one_that_was_started_meanwhile, .timeout = 60)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct troupe_runtime *runtime = runtime_new(2);
+        struct actor_card cards[] = THREE_CARDS(NULL);
+        struct troupe_child_spec children[3];
+        troupe_pid supervisor = start_rest_for_one(runtime, cards, children, 3);
+
+        puppet_tell(runtime, cards[0].pid, end_with_error, NULL, NULL);
+        await_state(runtime, supervisor, "c", TROUPE_CHILD_STOPPING);
+        cr_assert_eq(status_of(runtime, supervisor, TROUPE_CHILD_TERMINATE, "b"), TROUPE_OK);
+        cr_assert_eq(status_of(runtime, supervisor, TROUPE_CHILD_RESTART, "b"), TROUPE_OK);
+        if (i == 1) {
+            puppet_tell(runtime, cards[1].pid, end_with_error, NULL, NULL);
+            await_state(runtime, supervisor, "b", TROUPE_CHILD_RESTARTING);
+        }
+        let_c_stop(runtime, supervisor, cards);
+        cr_assert_eq(cards[1].starts, 3);
+        cr_assert(runtime_ends_clean(runtime));
+    }
+}
+
+/* And on the way up: `c` is started by request while `a` takes its time, and ends before `b` had its turn. */
+Test(supervisor, a_group_restart_outlasts_the_end_of_one_that_was_started_before_its_turn,
+    .timeout = 60)
+{
+    struct troupe_runtime *runtime = runtime_new(4);
+    struct latch gate = LATCH_INIT;
+    struct actor_card cards[] = THREE_CARDS(NULL);
+    troupe_pid supervisor = set_group(runtime, TROUPE_REST_FOR_ONE, cards, &gate);
+
+    cr_assert_eq(status_of(runtime, supervisor, TROUPE_CHILD_TERMINATE, "c"), TROUPE_OK);
+    cr_assert_eq(status_of(runtime, supervisor, TROUPE_CHILD_RESTART, "c"), TROUPE_OK);
+    puppet_tell(runtime, cards[2].pid, end_with_error, NULL, NULL);
+    await_state(runtime, supervisor, "c", TROUPE_CHILD_RESTARTING);
+    latch_hit(&gate);
+    await_state(runtime, supervisor, "c", TROUPE_CHILD_RUNNING);
+    cr_assert_eq(which(runtime, supervisor, "b").state, TROUPE_CHILD_RUNNING);
+    cr_assert_eq(cards[1].starts, 2);
+    cr_assert_eq(cards[2].starts, 3);
+    cr_assert(runtime_ends_clean(runtime));
+}
+
 Test(supervisor, a_child_added_while_a_group_restarts_has_its_turn_after_it, .timeout = 60)
 {
     struct troupe_runtime *runtime = runtime_new(4);
@@ -1386,7 +1499,7 @@ Test(supervisor, a_child_added_while_a_group_restarts_has_its_turn_after_it, .ti
     struct journal journal = JOURNAL_INIT;
     struct actor_card cards[] = THREE_CARDS(&journal);
     struct actor_card last = {.id = "d", .journal = &journal};
-    troupe_pid supervisor = set_group(runtime, cards, &gate);
+    troupe_pid supervisor = set_group(runtime, TROUPE_ONE_FOR_ALL, cards, &gate);
     struct troupe_child_spec child = spec_of(&last, TROUPE_PERMANENT);
     struct troupe_child_answer answer;
 
