@@ -154,11 +154,24 @@ static int player_receive(struct troupe_actor *self, void *state, struct troupe_
 
 static const struct troupe_behaviour player = {.name = "player", .receive = player_receive};
 
-static int open_send(void)
+/* ---- fiber: as send, between two main functions, which wait for each throw ---- */
+
+static int play(struct troupe_actor *self, const void *arg)
 {
-    TROUPE_TRY(spawn(&player, &partner));
-    return spawn(&player, &driver);
+    (void)arg;
+    for (;;) {
+        struct troupe_message *msg;
+
+        TROUPE_TRY(troupe_receive(self, TROUPE_FOREVER, &msg));
+        if (troupe_is(msg, &go)) {
+            TROUPE_TRY(troupe_send(self, partner, &number, &performed));
+        } else if (!was_last()) {
+            TROUPE_TRY(troupe_send(self, troupe_sender(msg), &number, &performed));
+        }
+    }
 }
+
+static const struct troupe_behaviour playing = {.name = "playing", .main = play};
 
 /* ---- batch: many messages in one turn; their reader asks for more when it has handled them ---- */
 
@@ -183,12 +196,6 @@ static int consumer_receive(struct troupe_actor *self, void *state, struct troup
 
 static const struct troupe_behaviour producer = {.name = "producer", .receive = producer_receive};
 static const struct troupe_behaviour consumer = {.name = "consumer", .receive = consumer_receive};
-
-static int open_batch(void)
-{
-    TROUPE_TRY(spawn(&consumer, &partner));
-    return spawn(&producer, &driver);
-}
 
 /* ---- request: a question, its answer, and the time-out between them ---- */
 
@@ -225,12 +232,6 @@ static int oracle_receive(struct troupe_actor *self, void *state, struct troupe_
 
 static const struct troupe_behaviour asker = {.name = "asker", .receive = asker_receive};
 static const struct troupe_behaviour oracle = {.name = "oracle", .receive = oracle_receive};
-
-static int open_request(void)
-{
-    TROUPE_TRY(spawn(&oracle, &partner));
-    return spawn(&asker, &driver);
-}
 
 /* ---- spawn: an actor that spawns the next one and ends ---- */
 
@@ -274,10 +275,80 @@ static int breeder_receive(struct troupe_actor *self, void *state, struct troupe
 
 static const struct troupe_behaviour breeder = {.name = "breeder", .receive = breeder_receive};
 
-static int open_spawn(void)
+/* ---- link, monitor: of an idle actor; made and ended ---- */
+
+static int link_once(struct troupe_actor *self)
 {
-    return spawn(&breeder, &driver);
+    TROUPE_TRY(troupe_link(self, partner));
+    troupe_unlink(self, partner);
+    return TROUPE_OK;
 }
+
+static int monitor_once(struct troupe_actor *self)
+{
+    troupe_ref ref;
+
+    TROUPE_TRY(troupe_monitor(self, partner, &ref));
+    return troupe_demonitor(self, ref) == 1 ? TROUPE_OK : TROUPE_EPROTO;
+}
+
+/* A batch, then the next one. */
+static int repeat(struct troupe_actor *self, int (*once)(struct troupe_actor *self))
+{
+    for (unsigned i = 0; i < BATCH; i++) {
+        TROUPE_TRY(once(self));
+        if (was_last()) {
+            return TROUPE_OK;
+        }
+    }
+    return troupe_send(self, troupe_self(self), &go, NULL);
+}
+
+static int linker_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)state;
+    (void)msg;
+    return repeat(self, link_once);
+}
+
+static int monitor_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)state;
+    (void)msg;
+    return repeat(self, monitor_once);
+}
+
+static const struct troupe_behaviour linker = {.name = "linker", .receive = linker_receive};
+static const struct troupe_behaviour monitor = {.name = "monitor", .receive = monitor_receive};
+static const struct troupe_behaviour idler = {.name = "idler", .receive = mayfly_receive};
+
+/* ---- watched: the life of an actor with a monitor, which tells of its end ---- */
+
+static int end_at_once(struct troupe_actor *self, void *state, const void *arg)
+{
+    (void)self;
+    (void)state;
+    (void)arg;
+    return TROUPE_DONE;
+}
+
+static const struct troupe_behaviour moth = {
+    .name = "moth", .init = end_at_once, .receive = mayfly_receive};
+
+static int warden_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    troupe_ref ref;
+    troupe_pid pid;
+    struct troupe_spawn_options options = {.behaviour = &moth, .monitor = &ref};
+
+    (void)state;
+    if (troupe_is(msg, &troupe_down) && was_last()) {
+        return TROUPE_OK;
+    }
+    return troupe_spawn(self, &options, &pid);
+}
+
+static const struct troupe_behaviour warden = {.name = "warden", .receive = warden_receive};
 
 /* ---- timer: armed, and cancelled before it fires ---- */
 
@@ -298,11 +369,6 @@ static int timer_receive(struct troupe_actor *self, void *state, struct troupe_m
 }
 
 static const struct troupe_behaviour timekeeper = {.name = "timekeeper", .receive = timer_receive};
-
-static int open_timer(void)
-{
-    return spawn(&timekeeper, &driver);
-}
 
 /* ---- steal: half of a full run queue goes into an empty one ---- */
 
@@ -400,20 +466,43 @@ static int open_restart(void)
 struct operation {
     const char *name;
     const char *about;
-    int (*open)(void);
-    int (*perform)(void); /* until `performed` is `wanted` */
+    int (*open)(void);                         /* what else it needs; or NULL */
+    int (*perform)(void);                      /* until `performed` is `wanted` */
+    const struct troupe_behaviour *partner_is; /* or NULL */
+    const struct troupe_behaviour *driver_is;  /* or NULL */
 };
 
 static const struct operation operations[] = {
-    {"send", "a message to an idle actor, which handles it", open_send, perform_in_actors},
-    {"batch", "a message of 64 sent in one turn, which are handled in one", open_batch,
-        perform_in_actors},
-    {"request", "a request with a time-out, and its answer", open_request, perform_in_actors},
-    {"spawn", "an actor's life: spawn, init, end", open_spawn, perform_in_actors},
-    {"timer", "a timer armed and cancelled", open_timer, perform_in_actors},
-    {"steal", "128 of 256 slots stolen from a run queue", open_steal, perform_steal},
-    {"restart", "a supervised child fails and is started again", open_restart, perform_in_actors},
+    {"send", "a message to an idle actor, which handles it", NULL, perform_in_actors, &player,
+        &player},
+    {"fiber", "a message to a function that waits for it", NULL, perform_in_actors, &playing,
+        &playing},
+    {"batch", "a message of 64 sent in one turn, which are handled in one", NULL, perform_in_actors,
+        &consumer, &producer},
+    {"request", "a request with a time-out, and its answer", NULL, perform_in_actors, &oracle,
+        &asker},
+    {"spawn", "an actor's life: spawn, init, end", NULL, perform_in_actors, NULL, &breeder},
+    {"link", "a link with an idle actor, made and ended", NULL, perform_in_actors, &idler, &linker},
+    {"monitor", "a monitor of an idle actor, made and ended", NULL, perform_in_actors, &idler,
+        &monitor},
+    {"watched", "the life of an actor with a monitor, and its notice", NULL, perform_in_actors,
+        NULL, &warden},
+    {"timer", "a timer armed and cancelled", NULL, perform_in_actors, NULL, &timekeeper},
+    {"steal", "128 of 256 slots stolen from a run queue", open_steal, perform_steal, NULL, NULL},
+    {"restart", "a supervised child fails and is started again", open_restart, perform_in_actors,
+        NULL, NULL},
 };
+
+static int open_actors(const struct operation *operation)
+{
+    if (operation->open != NULL) {
+        TROUPE_TRY(operation->open());
+    }
+    if (operation->partner_is != NULL) {
+        TROUPE_TRY(spawn(operation->partner_is, &partner));
+    }
+    return operation->driver_is != NULL ? spawn(operation->driver_is, &driver) : TROUPE_OK;
+}
 
 static TRP_NOINLINE int sample(const struct operation *operation, uint64_t count)
 {
@@ -424,7 +513,7 @@ static TRP_NOINLINE int sample(const struct operation *operation, uint64_t count
 
 static int take_samples(const struct operation *operation, uint64_t count)
 {
-    TROUPE_TRY(operation->open());
+    TROUPE_TRY(open_actors(operation));
     /* To where the actors wait for `go`. */
     TROUPE_TRY(counted_turn());
     TROUPE_TRY(sample(operation, count));

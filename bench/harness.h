@@ -48,6 +48,8 @@ struct bench_run {
     /* Set by start, before the clock runs. */
     uint64_t expected_count; /* what the actors' counts add up to */
     uint64_t expected_sum;   /* and their sums */
+    uint64_t expected_failures;
+    uint64_t expected_handled; /* at least; bench_begin() sets it to the number of messages */
     struct bench_result result;
     uint64_t begin_ns;
 
@@ -132,5 +134,14 @@ extern const struct bench_workload bench_idle_memory;
 extern const struct bench_workload bench_ask;
 extern const struct bench_workload bench_ask_spaced;
 extern const struct bench_workload bench_steal;
+extern const struct bench_workload bench_link_unlink;
+extern const struct bench_workload bench_monitor_demonitor;
+extern const struct bench_workload bench_spawn_monitor_exit;
+extern const struct bench_workload bench_restart;
+extern const struct bench_workload bench_restart_long;
+extern const struct bench_workload bench_fiber_pingpong;
+extern const struct bench_workload bench_fiber_create;
+extern const struct bench_workload bench_waiting_memory;
+extern const struct bench_workload bench_fiber_memory;
 
 #endif

@@ -29,6 +29,15 @@ static const struct bench_workload *const workloads[] = {
     &bench_ask,
     &bench_ask_spaced,
     &bench_steal,
+    &bench_link_unlink,
+    &bench_monitor_demonitor,
+    &bench_spawn_monitor_exit,
+    &bench_restart,
+    &bench_restart_long,
+    &bench_fiber_pingpong,
+    &bench_fiber_create,
+    &bench_waiting_memory,
+    &bench_fiber_memory,
 };
 
 static const char usage_text[] =
@@ -195,7 +204,7 @@ static bool read_arguments(struct request *request, int argc, char **argv)
 static void list(void)
 {
     for (size_t i = 0; i < TROUPE_COUNT(workloads); i++) {
-        printf("%-15s %s\n", workloads[i]->name, workloads[i]->about);
+        printf("%-18s %s\n", workloads[i]->name, workloads[i]->about);
     }
 }
 

@@ -18,59 +18,86 @@ const struct troupe_type trp_admin_type = {
     "struct trp_admin", sizeof(struct trp_admin), NULL, true};
 const struct troupe_type trp_admin_list_type = TROUPE_TYPE(struct trp_admin_list);
 
+/* What is asked, before it is the body of a request. */
+struct wish {
+    enum troupe_child_op op;
+    const char *id;
+    const struct troupe_child_spec *spec;
+    bool is_simple;
+    troupe_pid pid;
+    const void *extra;
+    size_t extra_size;
+};
+
+static bool is_wish(const struct wish *wish)
+{
+    if (wish->is_simple) {
+        return wish->op == TROUPE_CHILD_START ? (wish->extra_size == 0 || wish->extra != NULL) &&
+                                                    wish->extra_size <= UINT32_MAX
+                                              : wish->pid != TROUPE_NOBODY;
+    }
+    if (wish->op == TROUPE_CHILD_START) {
+        return wish->spec != NULL && trp_child_check(wish->spec, NULL) == TROUPE_OK;
+    }
+    return (unsigned)wish->op <= TROUPE_CHILD_WHICH && wish->id != NULL && wish->id[0] != '\0';
+}
+
 /* A supervisor spec around the one child that is to be added. */
 static struct troupe_supervisor_spec wrap(const struct troupe_child_spec *spec)
 {
     return (struct troupe_supervisor_spec){.children = spec, .child_count = 1};
 }
 
-static bool is_question(
-    enum troupe_child_op op, const char *id, const struct troupe_child_spec *spec)
+/* How much comes behind the head. */
+static size_t rest_size(const struct wish *wish)
 {
-    if (op == TROUPE_CHILD_START) {
-        return spec != NULL && trp_child_check(spec, NULL) == TROUPE_OK;
+    if (wish->is_simple) {
+        return wish->extra_size;
     }
-    return (unsigned)op <= TROUPE_CHILD_WHICH && id != NULL && id[0] != '\0';
+    if (wish->op == TROUPE_CHILD_START) {
+        struct troupe_supervisor_spec around = wrap(wish->spec);
+
+        return trp_plan_size(&around);
+    }
+    return strlen(wish->id) + 1;
 }
 
-static size_t body_size(
-    enum troupe_child_op op, const char *id, const struct troupe_child_spec *spec)
+static size_t body_size(const struct wish *wish)
 {
-    if (op == TROUPE_CHILD_START) {
-        struct troupe_supervisor_spec around = wrap(spec);
-
-        return sizeof(struct trp_admin) + trp_plan_size(&around);
-    }
-    return sizeof(struct trp_admin) + strlen(id) + 1;
+    return sizeof(struct trp_admin) + rest_size(wish);
 }
 
-static void write_body(struct trp_admin *admin, enum troupe_child_op op, const char *id,
-    const struct troupe_child_spec *spec)
+static void write_body(struct trp_admin *admin, const struct wish *wish)
 {
     memset(admin, 0, sizeof *admin);
-    admin->op = op;
-    if (op == TROUPE_CHILD_START) {
-        struct troupe_supervisor_spec around = wrap(spec);
+    admin->op = wish->op;
+    admin->is_simple = wish->is_simple;
+    admin->pid = wish->pid;
+    admin->extra_size = wish->extra_size;
+    if (wish->is_simple) {
+        if (wish->extra_size > 0) {
+            memcpy(admin->rest, wish->extra, wish->extra_size);
+        }
+    } else if (wish->op == TROUPE_CHILD_START) {
+        struct troupe_supervisor_spec around = wrap(wish->spec);
 
         trp_plan_write((struct trp_plan *)(void *)admin->rest, &around);
     } else {
-        memcpy(admin->rest, id, strlen(id) + 1);
+        memcpy(admin->rest, wish->id, rest_size(wish));
     }
 }
 
-int troupe_child(struct troupe_actor *self, troupe_pid supervisor, enum troupe_child_op op,
-    const char *id, const struct troupe_child_spec *spec, int timeout_ms, troupe_reply_fn on_reply,
-    void *context)
+static int ask(struct troupe_actor *self, troupe_pid supervisor, const struct wish *wish,
+    int timeout_ms, troupe_reply_fn on_reply, void *context)
 {
     struct troupe_message *msg;
     int error;
 
-    if (!trp_actor_is_mine(self) || !is_question(op, id, spec)) {
+    if (!trp_actor_is_mine(self) || !is_wish(wish)) {
         return TROUPE_EINVAL;
     }
-    TROUPE_TRY(
-        troupe_message_create(self->runtime, &trp_admin_type, body_size(op, id, spec), &msg));
-    write_body(troupe_body(msg), op, id, spec);
+    TROUPE_TRY(troupe_message_create(self->runtime, &trp_admin_type, body_size(wish), &msg));
+    write_body(troupe_body(msg), wish);
     error = troupe_request_message(self, supervisor, msg, timeout_ms, on_reply, context);
     if (error < 0) {
         troupe_message_destroy(msg);
@@ -78,13 +105,109 @@ int troupe_child(struct troupe_actor *self, troupe_pid supervisor, enum troupe_c
     return error;
 }
 
+int troupe_child(struct troupe_actor *self, troupe_pid supervisor, enum troupe_child_op op,
+    const char *id, const struct troupe_child_spec *spec, int timeout_ms, troupe_reply_fn on_reply,
+    void *context)
+{
+    TRP_INSIDE(self);
+    struct wish wish = {.op = op, .id = id, .spec = spec};
+
+    return ask(self, supervisor, &wish, timeout_ms, on_reply, context);
+}
+
+int troupe_child_spawn(struct troupe_actor *self, troupe_pid supervisor, const void *extra,
+    size_t extra_size, int timeout_ms, troupe_reply_fn on_reply, void *context)
+{
+    TRP_INSIDE(self);
+    struct wish wish = {
+        .op = TROUPE_CHILD_START, .is_simple = true, .extra = extra, .extra_size = extra_size};
+
+    return ask(self, supervisor, &wish, timeout_ms, on_reply, context);
+}
+
+int troupe_child_terminate(struct troupe_actor *self, troupe_pid supervisor, troupe_pid pid,
+    int timeout_ms, troupe_reply_fn on_reply, void *context)
+{
+    TRP_INSIDE(self);
+    struct wish wish = {.op = TROUPE_CHILD_TERMINATE, .is_simple = true, .pid = pid};
+
+    return ask(self, supervisor, &wish, timeout_ms, on_reply, context);
+}
+
 int troupe_children(struct troupe_actor *self, troupe_pid supervisor, uint32_t first,
     uint32_t limit, int timeout_ms, troupe_reply_fn on_reply, void *context)
 {
+    TRP_INSIDE(self);
     struct trp_admin_list wanted = {first, limit};
 
     return troupe_request(
         self, supervisor, &trp_admin_list_type, &wanted, timeout_ms, on_reply, context);
+}
+
+/* ---- a pool ---- */
+
+/* TROUPE_EINVAL. */
+static int make_order(uint32_t size, int drain_ms, struct trp_crew_order *out_order)
+{
+    if (size > INT32_MAX || drain_ms < TROUPE_NOW || drain_ms == TROUPE_BRUTAL_KILL) {
+        return TROUPE_EINVAL;
+    }
+    *out_order = (struct trp_crew_order){.size = size, .drain_ms = drain_ms};
+    if (drain_ms == 0) {
+        out_order->drain_ms = TROUPE_POOL_DRAIN_DEFAULT_MS;
+    } else if (drain_ms == TROUPE_NOW) {
+        out_order->drain_ms = 0;
+    }
+    return TROUPE_OK;
+}
+
+int troupe_pool_resize(struct troupe_actor *self, troupe_pid pool, uint32_t size, int drain_ms,
+    int timeout_ms, troupe_reply_fn on_reply, void *context)
+{
+    TRP_INSIDE(self);
+    struct trp_crew_order order;
+
+    TROUPE_TRY(make_order(size, drain_ms, &order));
+    return troupe_request(self, pool, &trp_crew_type, &order, timeout_ms, on_reply, context);
+}
+
+int troupe_pool_look(struct troupe_actor *self, troupe_pid pool, int timeout_ms,
+    troupe_reply_fn on_reply, void *context)
+{
+    TRP_INSIDE(self);
+    struct trp_crew_order order = {.only_look = true};
+
+    return troupe_request(self, pool, &trp_crew_type, &order, timeout_ms, on_reply, context);
+}
+
+static int order_from_outside(struct troupe_runtime *runtime, troupe_pid pool,
+    const struct trp_crew_order *order, int wait_ms, struct troupe_pool_answer *out_answer)
+{
+    struct troupe_pool_answer answer;
+
+    TROUPE_TRY(troupe_runtime_call(
+        runtime, pool, &trp_crew_type, order, &troupe_pool_answer, &answer, wait_ms));
+    if (out_answer != NULL) {
+        *out_answer = answer;
+    }
+    return answer.status;
+}
+
+int troupe_runtime_pool_resize(struct troupe_runtime *runtime, troupe_pid pool, uint32_t size,
+    int drain_ms, int wait_ms, struct troupe_pool_answer *out_answer)
+{
+    struct trp_crew_order order;
+
+    TROUPE_TRY(make_order(size, drain_ms, &order));
+    return order_from_outside(runtime, pool, &order, wait_ms, out_answer);
+}
+
+int troupe_runtime_pool_look(struct troupe_runtime *runtime, troupe_pid pool, int wait_ms,
+    struct troupe_pool_answer *out_answer)
+{
+    struct trp_crew_order order = {.only_look = true};
+
+    return order_from_outside(runtime, pool, &order, wait_ms, out_answer);
 }
 
 /* ---- from a foreign thread ---- */
@@ -173,8 +296,8 @@ static const struct troupe_behaviour asker_behaviour = {
     .destroy = asker_destroy,
 };
 
-static int spawn_asker(struct troupe_runtime *runtime, const struct question *head,
-    enum troupe_child_op op, const char *id, const struct troupe_child_spec *spec)
+static int spawn_asker(
+    struct troupe_runtime *runtime, const struct question *head, const struct wish *wish)
 {
     struct trp_memory *memory = trp_runtime_memory(runtime);
     size_t size = sizeof(struct question) + head->size;
@@ -186,7 +309,7 @@ static int spawn_asker(struct troupe_runtime *runtime, const struct question *he
         return TROUPE_ENOMEM;
     }
     memcpy(question, head, sizeof *head);
-    write_body((struct trp_admin *)(void *)question->body, op, id, spec);
+    write_body((struct trp_admin *)(void *)question->body, wish);
     error = troupe_runtime_spawn(runtime,
         (&(struct troupe_spawn_options){
             .behaviour = &asker_behaviour, .arg = question, .arg_size = size}),
@@ -195,21 +318,22 @@ static int spawn_asker(struct troupe_runtime *runtime, const struct question *he
     return error;
 }
 
-int troupe_runtime_child(struct troupe_runtime *runtime, troupe_pid supervisor,
-    enum troupe_child_op op, const char *id, const struct troupe_child_spec *spec, int wait_ms,
-    struct troupe_child_answer *out_answer)
+static int ask_from_outside(struct troupe_runtime *runtime, troupe_pid supervisor,
+    const struct wish *wish, int wait_ms, struct troupe_child_answer *out_answer)
 {
-    struct question head = {.supervisor = supervisor, .timeout_ms = wait_ms == 0 ? 1 : wait_ms};
+    /* Who does not wait at all wants it done all the same. */
+    struct question head = {
+        .supervisor = supervisor, .timeout_ms = wait_ms == 0 ? TROUPE_FOREVER : wait_ms};
     struct trp_outcome outcome;
     int error;
 
     if (runtime == NULL || supervisor == TROUPE_NOBODY || wait_ms < TROUPE_FOREVER ||
-        !is_question(op, id, spec)) {
+        !is_wish(wish)) {
         return TROUPE_EINVAL;
     }
-    head.size = body_size(op, id, spec);
+    head.size = body_size(wish);
     TROUPE_TRY(trp_gate_create(runtime, &head.gate));
-    error = spawn_asker(runtime, &head, op, id, spec);
+    error = spawn_asker(runtime, &head, wish);
     if (error < 0) {
         trp_gate_drop(head.gate); /* for the helper */
         trp_gate_drop(head.gate);
@@ -224,4 +348,30 @@ int troupe_runtime_child(struct troupe_runtime *runtime, troupe_pid supervisor,
         *out_answer = outcome.answer;
     }
     return outcome.answer.status;
+}
+
+int troupe_runtime_child(struct troupe_runtime *runtime, troupe_pid supervisor,
+    enum troupe_child_op op, const char *id, const struct troupe_child_spec *spec, int wait_ms,
+    struct troupe_child_answer *out_answer)
+{
+    struct wish wish = {.op = op, .id = id, .spec = spec};
+
+    return ask_from_outside(runtime, supervisor, &wish, wait_ms, out_answer);
+}
+
+int troupe_runtime_child_spawn(struct troupe_runtime *runtime, troupe_pid supervisor,
+    const void *extra, size_t extra_size, int wait_ms, struct troupe_child_answer *out_answer)
+{
+    struct wish wish = {
+        .op = TROUPE_CHILD_START, .is_simple = true, .extra = extra, .extra_size = extra_size};
+
+    return ask_from_outside(runtime, supervisor, &wish, wait_ms, out_answer);
+}
+
+int troupe_runtime_child_terminate(struct troupe_runtime *runtime, troupe_pid supervisor,
+    troupe_pid pid, int wait_ms, struct troupe_child_answer *out_answer)
+{
+    struct wish wish = {.op = TROUPE_CHILD_TERMINATE, .is_simple = true, .pid = pid};
+
+    return ask_from_outside(runtime, supervisor, &wish, wait_ms, out_answer);
 }

@@ -33,15 +33,26 @@ void trp_supervisor_options_free(
 
 /** A child spec in a plan.  Offsets count from the plan's first byte. */
 struct trp_plan_child {
-    const struct troupe_behaviour *behaviour;
-    const void *arg;      /* if it was not copied */
-    uint64_t arg_at;      /* if it was; of a child supervisor that of its plan; else 0 */
-    uint64_t arg_size;    /* of the copy */
-    uint64_t id_at;       /* ends in a NUL */
-    int shutdown_ms;      /* or TROUPE_FOREVER, TROUPE_BRUTAL_KILL; no defaults any more */
-    int start_timeout_ms; /* or TROUPE_FOREVER */
+    const struct troupe_behaviour *behaviour; /* NULL: `main` */
+    troupe_main_fn main;                      /* or NULL */
+    const void *arg;                          /* if it was not copied */
+    uint64_t arg_at;              /* if it was; of a child supervisor that of its plan; else 0 */
+    uint64_t arg_size;            /* of the copy */
+    uint64_t id_at;               /* ends in a NUL */
+    uint64_t group_at;            /* the same; 0: no group */
+    const struct troupe_via *via; /* or NULL */
+    int shutdown_ms;              /* or TROUPE_FOREVER, TROUPE_BRUTAL_KILL; no defaults any more */
+    int start_timeout_ms;         /* or TROUPE_FOREVER */
+    int kill_grace_ms;            /* or TROUPE_FOREVER */
     enum troupe_restart restart;
+    enum troupe_unkillable unkillable;
+    struct troupe_backoff backoff; /* no defaults any more; min_ms 0: none */
+    troupe_decide_fn decide;       /* or NULL */
+    void *decide_context;
+    bool may_resume;
     bool keep_mailbox;
+    bool pinned;
+    bool significant;
 };
 
 struct trp_plan {
@@ -49,7 +60,9 @@ struct trp_plan {
     uint64_t size;         /* of all, in bytes */
     uint64_t child_count;
     uint64_t child_max;
+    uint32_t pool_size; /* 0: as many as there are workers */
     enum troupe_strategy strategy;
+    enum troupe_auto_shutdown auto_shutdown;
     uint32_t intensity;
     uint64_t period_ns;
     struct trp_plan_child children[];
@@ -85,20 +98,34 @@ static inline const char *trp_plan_id(
  */
 struct trp_child {
     struct trp_list entry; /* in start order */
-    struct trp_trie by_id; /* keyed by the id's hash */
+    struct trp_trie by_id; /* keyed by the id's hash; of a simple_one_for_one by its pid */
     struct trp_trie by_number;
     uint64_t number; /* of this supervisor's children, never used again */
     uint64_t epoch;
     enum troupe_child_state state;
-    bool wanted;         /* STOPPED: the sweep that runs will start it */
-    bool in_place;       /* the cell of its last life waits for the next one */
-    int start_error;     /* STOPPING: a start that took too long: TROUPE_ETIMEDOUT */
-    bool unheard;        /* STOPPING: nobody was there to be told; a life that begins yet is told again */
+    bool wanted;  /* STOPPED, or about to be: the sweep that runs will start it */
+    bool keyed;   /* in the trie by ids */
+    bool counted; /* in the supervisor's significant_count */
+    bool
+        orphan; /* STOPPING: was killed and did not end; not waited for where it is UNKILLABLE_ORPHAN */
+    bool forget;     /* STOPPING: there is no reason to keep its spec when it has ended */
+    bool in_place;   /* the cell of its last life waits for the next one */
+    int start_error; /* STOPPING: a start that took too long: TROUPE_ETIMEDOUT */
+    bool unheard; /* STOPPING: nobody was there to be told; a life that begins yet is told again */
     troupe_pid pid;      /* or TROUPE_NOBODY */
     struct trp_tie *tie; /* of this life, or NULL */
     struct troupe_timer timer;
     struct trp_list requests; /* struct trp_pending */
+    bool joining;             /* of a pool: added by a resize, and has not started yet */
+    bool leaving;             /* .. was given up: see crew.c */
+    bool told;                /* .. leaving: in this life, to end in its turn */
+    uint64_t fence;           /* .. leaving: the first one that covers it */
+    uint64_t leave_by_ns;     /* .. leaving: then it is stopped */
     uint64_t restart_count;
+    uint64_t started_ns; /* RUNNING, with a backoff: since when */
+    uint32_t failures;   /* in a row: how far the backoff has come */
+    void *arg;           /* made of the template's and its own; NULL: that of `spec` */
+    size_t arg_size;
     const struct trp_plan *plan; /* where `spec` is */
     const struct trp_plan_child *spec;
     size_t size;      /* of this block */
@@ -111,6 +138,12 @@ struct trp_child {
 TROUPE_CHECKED int trp_child_create(struct trp_memory *memory, const struct trp_plan *plan,
     const struct trp_plan_child *spec, const char *parent_name, bool owned,
     struct trp_child **out_child);
+
+/** Gives `child` an argument of its own: that of its template, which was copied, and behind it `extra`.  TROUPE_ENOMEM;
+ * TROUPE_EINVAL: the template's is a pointer, or it is a supervisor, or both together are too long. */
+TROUPE_CHECKED int trp_child_add_arg(
+    struct trp_memory *memory, struct trp_child *child, const void *extra, size_t extra_size);
+void trp_child_drop_arg(struct trp_memory *memory, struct trp_child *child);
 
 void trp_child_destroy(struct trp_memory *memory, struct trp_child *child);
 
@@ -129,6 +162,25 @@ static inline const char *trp_child_path(const struct trp_child *child)
 static inline bool trp_child_is_supervisor(const struct trp_child *child)
 {
     return child->spec->behaviour == &trp_supervisor_behaviour;
+}
+
+/** What a child looks like from outside: one that a sweep has stopped and will start is restarting. */
+static inline enum troupe_child_state trp_child_shown_state(const struct trp_child *child)
+{
+    return child->state == TROUPE_CHILD_STOPPED && child->wanted ? TROUPE_CHILD_RESTARTING
+                                                                 : child->state;
+}
+
+/** Whether it runs, or will run again without being asked for. */
+static inline bool trp_child_is_due(const struct trp_child *child)
+{
+    return child->state != TROUPE_CHILD_STOPPED || child->wanted;
+}
+
+static inline bool trp_child_is_alive(const struct trp_child *child)
+{
+    return child->state == TROUPE_CHILD_RUNNING || child->state == TROUPE_CHILD_STARTING ||
+           child->state == TROUPE_CHILD_STOPPING;
 }
 
 /** A hash of an id, for `by_id`. */

@@ -8,27 +8,17 @@ void trp_intensity_init(
     *intensity = (struct trp_intensity){.times = times, .limit = limit, .period_ns = period_ns};
 }
 
-/* Forgets what is older than a period. */
-static void forget(struct trp_intensity *intensity, uint64_t now_ns)
-{
-    while (intensity->count > 0 &&
-           now_ns - intensity->times[intensity->first] > intensity->period_ns) {
-        intensity->first = intensity->first == intensity->limit ? 0 : intensity->first + 1;
-        intensity->count--;
-    }
-}
-
 bool trp_intensity_charge(struct trp_intensity *intensity, uint64_t now_ns)
 {
-    uint64_t size = trp_intensity_entries(intensity->limit);
+    bool is_full = intensity->count == intensity->limit;
+    bool is_too_many =
+        is_full && (intensity->limit == 0 ||
+                       now_ns - intensity->times[intensity->next] <= intensity->period_ns);
 
-    forget(intensity, now_ns);
-    if (intensity->count == size) {
-        /* Asked again after it said no: the oldest gives way. */
-        intensity->first = intensity->first == intensity->limit ? 0 : intensity->first + 1;
-        intensity->count--;
+    if (intensity->limit > 0) {
+        intensity->times[intensity->next] = now_ns;
+        intensity->next = intensity->next + 1 == intensity->limit ? 0 : intensity->next + 1;
     }
-    intensity->times[(intensity->first + (uint64_t)intensity->count) % size] = now_ns;
-    intensity->count++;
-    return intensity->count > intensity->limit;
+    intensity->count += is_full ? 0 : 1;
+    return is_too_many;
 }

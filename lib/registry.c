@@ -2,208 +2,200 @@
 /*
  * registry.c - names to pids.
  *
- * One hash table a runtime: liburcu's rculfhash with the QSBR flavour.  A look-up is lock-free and takes no
- * reference: it happens under reclaim and copies the pid out.  An entry belongs to the actor it names and
- * stands in that actor's list of names, so a name is released by deleting exactly the entry that was
- * added for this actor: the name of a successor cannot be hit.  Names are never iterated.
+ * One table of names a runtime (name_table.h).  A look-up is lock-free and takes no reference: it happens under reclaim
+ * and copies the pid out.  An entry belongs to the actor it names and stands in that actor's list of names, so a
+ * name is released by deleting exactly the entry that was added for this actor: the name of a successor cannot be hit.
  *
- * Who gets a name is decided by one call, add_unique; the loser gives its entry up.  Memory of entries is
- * the runtime's, counted and limited; that of the buckets is liburcu's own and grows with the number of names.
+ *             reserve              commit                 release
+ *    (free) ----------> RESERVED ---------> OWNED by a pid --------> (grace period)
+ *                           |                                          ^
+ *                           +------------------------------------------+
+ *                                             cancel
  *
- * Hashing is keyed with the runtime's randomness, so that nobody can choose names that collide.
+ * Who gets a name is decided when it is reserved, before the actor that shall have it is made: a spawn that loses makes
+ * no actor, and one that fails later has not been seen under its name.  While it is RESERVED nobody else gets it, and
+ * it leads to nobody.
  *
- * Built without the thread sanitizer, which cannot follow rculfhash: an entry is released before it is
- * added, and acquired before a look at its name.
+ * Memory of entries is the runtime's, counted and limited.
  */
 #include "registry.h"
 
-#include <signal.h>
 #include <string.h>
-#include <urcu-qsbr.h>
-#include <urcu/rculfhash.h>
 
 #include <troupe/mailbox.h>
 
-#include "tsan.h"
-
-/** Buckets of a table without names. */
-#define REGISTRY_BUCKETS 64
+#include "name_table.h"
 
 struct trp_registry {
-    struct cds_lfht *table;    /* set once */
-    struct trp_memory *memory; /* set once */
-    uint64_t key;              /* set once: of the hash */
-    uint32_t limit;            /* set once: names */
-    _Atomic uint32_t count;    /* any thread: names, and those being added */
+    struct trp_name_table *table; /* set once */
+    struct trp_memory *memory;    /* set once */
+    uint32_t limit;               /* set once: names */
+    _Atomic uint32_t count;       /* any thread: names, and those being added */
 };
 
-/* One name.  Nothing but `node` and `reclaim` changes after it was added. */
-struct entry {
-    struct cds_lfht_node node;
-    struct trp_list names; /* in the owner's list; its token's holder */
+/* One name. */
+struct trp_entry {
+    struct trp_name name;
+    struct trp_list names; /* in the owner's list, under its extra's lock */
     struct trp_reclaim reclaim;
-    struct trp_memory *memory;
-    troupe_pid owner;
-    uint32_t length;
-    char name[];
+    struct trp_registry *registry; /* set once */
+    struct trp_memory *memory;     /* set once */
+    _Atomic troupe_pid owner;      /* any thread; written once, TROUPE_NOBODY before */
+    char text[];
 };
-
-struct wanted {
-    const char *name;
-    size_t length;
-};
-
-bool trp_registry_is_name(const char *name)
-{
-    return name != NULL && name[0] != '\0' && strnlen(name, TROUPE_NAME_MAX + 1) <= TROUPE_NAME_MAX;
-}
 
 static struct trp_registry *registry_of(const struct troupe_runtime *runtime)
 {
     return trp_runtime_module(runtime, TRP_MODULE_REGISTRY);
 }
 
-/* FNV-1a over a secret start, then mixed: short names, no attacker who sees the hash. */
-static unsigned long hash_name(const struct trp_registry *registry, const struct wanted *wanted)
+static struct trp_entry *entry_of(const struct trp_name *name)
 {
-    uint64_t hash = registry->key;
-
-    for (size_t i = 0; i < wanted->length; i++) {
-        hash = (hash ^ (unsigned char)wanted->name[i]) * UINT64_C(0x100000001b3);
-        hash ^= hash >> 29;
-    }
-    hash = (hash ^ (hash >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
-    return (unsigned long)(hash ^ (hash >> 32) ^ registry->key);
+    return trp_container_of(name, struct trp_entry, name);
 }
 
-static int is_wanted(struct cds_lfht_node *node, const void *key)
+static struct trp_entry *listed_entry(struct trp_list *names)
 {
-    struct entry *entry = trp_container_of(node, struct entry, node);
-    const struct wanted *wanted = key;
-
-    TRP_TSAN_ACQUIRE(entry);
-    return entry->length == wanted->length &&
-           memcmp(entry->name, wanted->name, wanted->length) == 0;
+    return trp_container_of(names, struct trp_entry, names);
 }
 
-/* The entry of a name, or NULL.  Under reclaim. */
-static struct entry *find_entry(const struct trp_registry *registry, const char *name)
+static troupe_pid owner_of(const struct trp_entry *entry)
 {
-    struct wanted wanted = {name, strlen(name)};
-    struct cds_lfht_iter iter;
-    struct cds_lfht_node *node;
-
-    cds_lfht_lookup(registry->table, hash_name(registry, &wanted), is_wanted, &wanted, &iter);
-    node = cds_lfht_iter_get_node(&iter);
-    return node != NULL ? trp_container_of(node, struct entry, node) : NULL;
+    /* acquire: who has the pid finds the actor.  PAIR entry.owner: release in trp_registry_commit(). */
+    return atomic_load_explicit(&entry->owner, memory_order_acquire);
 }
 
-static void entry_free(struct entry *entry)
+/* ---- entries ---- */
+
+static void entry_free(struct trp_entry *entry)
 {
-    trp_memory_free(entry->memory, entry, sizeof *entry + entry->length + 1);
+    trp_memory_free(entry->memory, entry, sizeof *entry + entry->name.length + 1);
 }
 
 static void entry_done(struct trp_reclaim *reclaim)
 {
-    entry_free(trp_container_of(reclaim, struct entry, reclaim));
+    entry_free(trp_container_of(reclaim, struct trp_entry, reclaim));
 }
 
-static struct entry *entry_new(
-    struct trp_registry *registry, troupe_pid owner, const struct wanted *wanted)
+static struct trp_entry *entry_new(struct trp_registry *registry, const char *text)
 {
-    struct entry *entry = trp_memory_alloc(
-        registry->memory, sizeof *entry + wanted->length + 1, alignof(struct entry));
+    size_t length = strlen(text);
+    struct trp_entry *entry =
+        trp_memory_alloc(registry->memory, sizeof *entry + length + 1, alignof(struct trp_entry));
 
     if (entry == NULL) {
         return NULL;
     }
-    cds_lfht_node_init(&entry->node);
+    memcpy(entry->text, text, length + 1);
+    trp_name_init(&entry->name, entry->text);
     trp_list_init(&entry->names);
+    entry->registry = registry;
     entry->memory = registry->memory;
-    entry->owner = owner;
-    entry->length = (uint32_t)wanted->length;
-    memcpy(entry->name, wanted->name, wanted->length + 1);
+    atomic_init(&entry->owner, TROUPE_NOBODY);
     return entry;
 }
 
-/* Takes an entry out of table and list; it goes when nobody can look at it any more. */
-static void entry_delete(struct trp_registry *registry, struct entry *entry)
+static void uncount(struct trp_registry *registry)
 {
-    int missing = cds_lfht_del(registry->table, &entry->node);
-
-    trp_assert(missing == 0);
-    trp_list_remove(&entry->names);
     /* relaxed: a number to compare with a limit; nothing is read on the strength of it. */
     atomic_fetch_sub_explicit(&registry->count, 1, memory_order_relaxed);
+}
+
+/* Takes an entry, which is in nobody's list, out of the table; it goes when nobody can look at it any more. */
+static void entry_delete(struct trp_entry *entry)
+{
+    struct trp_registry *registry = entry->registry;
+
+    trp_name_table_hide(registry->table, &entry->name);
+    trp_name_table_remove(registry->table, &entry->name);
+    uncount(registry);
     trp_reclaim_later(&entry->reclaim, entry_done);
 }
 
-/* Adds the entry of `wanted`, unless the name is taken. */
-static int add_entry(
-    struct trp_registry *registry, struct troupe_actor *actor, const struct wanted *wanted)
+/* The same with one that `extra` owns.  Its token's holder. */
+static void entry_release(struct trp_extra *extra, struct trp_entry *entry)
 {
-    struct trp_extra *extra = trp_actor_need_extra(actor);
-    struct entry *entry;
-    struct entry *holder;
-    struct cds_lfht_node *node;
+    trp_lock_take(&extra->lock);
+    trp_list_remove(&entry->names);
+    trp_lock_give(&extra->lock);
+    entry_delete(entry);
+}
 
-    if (extra == NULL) {
-        return TROUPE_ENOMEM;
-    }
-    entry = entry_new(registry, trp_actor_pid(actor), wanted);
+/* ---- reserve, commit, cancel ---- */
+
+/* Adds an entry for `text`, unless the name is taken; then *out_holder is who has it. */
+static int add_entry(struct trp_registry *registry, const char *text, troupe_pid *out_holder,
+    struct trp_entry **out_entry)
+{
+    struct trp_entry *entry = entry_new(registry, text);
+    struct trp_name *name;
+
     if (entry == NULL) {
         return TROUPE_ENOMEM;
     }
-    TRP_TSAN_RELEASE(entry);
-    node = cds_lfht_add_unique(
-        registry->table, hash_name(registry, wanted), is_wanted, wanted, &entry->node);
-    if (node != &entry->node) {
-        holder = trp_container_of(node, struct entry, node);
+    name = trp_name_table_add(registry->table, &entry->name);
+    if (name != &entry->name) {
+        *out_holder = owner_of(entry_of(name));
         entry_free(entry);
-        return holder->owner == trp_actor_pid(actor) ? TROUPE_OK : TROUPE_EEXIST;
+        return TROUPE_EEXIST;
     }
-    trp_list_push(&extra->names, &entry->names);
-    return 1;
+    *out_entry = entry;
+    return TROUPE_OK;
 }
 
-int trp_registry_claim(struct troupe_actor *actor, const char *name)
+int trp_registry_reserve(struct troupe_runtime *runtime, const char *text, const char *behaviour,
+    troupe_pid *out_holder, struct trp_entry **out_entry)
 {
-    struct trp_registry *registry = registry_of(actor->runtime);
-    struct wanted wanted;
-    int added;
+    struct trp_registry *registry = registry_of(runtime);
+    int error;
 
-    if (!trp_registry_is_name(name)) {
-        return TROUPE_EINVAL;
-    }
-    wanted = (struct wanted){name, strlen(name)};
-    /* relaxed: as in entry_delete(). */
+    /* relaxed: as in uncount(). */
     if (atomic_fetch_add_explicit(&registry->count, 1, memory_order_relaxed) >= registry->limit) {
-        atomic_fetch_sub_explicit(&registry->count, 1, memory_order_relaxed);
-        trp_report(actor->runtime, TROUPE_REPORT_LIMIT, trp_actor_pid(actor),
-            actor->behaviour->name, "cannot register \"%s\": the limit of %u names is reached",
-            name, registry->limit);
+        uncount(registry);
+        trp_report(runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, behaviour,
+            "cannot register \"%s\": the limit of %u names is reached", text, registry->limit);
         return TROUPE_ELIMIT;
     }
-    added = add_entry(registry, actor, &wanted);
-    if (added == 1) {
-        return TROUPE_OK;
+    error = add_entry(registry, text, out_holder, out_entry);
+    if (error < 0) {
+        uncount(registry);
     }
-    /* relaxed: a number. */
-    atomic_fetch_sub_explicit(&registry->count, 1, memory_order_relaxed);
-    return added;
+    return error;
 }
 
-void trp_registry_release(struct troupe_actor *actor)
+void trp_registry_commit(struct trp_entry *entry, struct troupe_actor *actor)
 {
-    struct trp_registry *registry = registry_of(actor->runtime);
+    struct trp_extra *extra = trp_actor_extra(actor);
+
+    trp_assert(extra != NULL);
+    /* release: the pid leads to the actor.  PAIR entry.owner: acquire in owner_of(). */
+    atomic_store_explicit(&entry->owner, trp_actor_pid(actor), memory_order_release);
+    trp_lock_take(&extra->lock);
+    trp_list_push(&extra->names, &entry->names);
+    trp_lock_give(&extra->lock);
+    trp_name_table_show(entry->registry->table, &entry->name);
+}
+
+void trp_registry_cancel(struct trp_entry *entry)
+{
+    if (entry != NULL) {
+        entry_delete(entry);
+    }
+}
+
+unsigned trp_registry_release(struct troupe_actor *actor, unsigned budget)
+{
     struct trp_extra *extra = trp_actor_extra(actor);
 
     if (extra == NULL) {
-        return;
+        return budget;
     }
-    while (!trp_list_is_empty(&extra->names)) {
-        entry_delete(registry, trp_container_of(extra->names.next, struct entry, names));
+    /* Only we change the list, so it may be looked at without its lock. */
+    while (budget > 0 && !trp_list_is_empty(&extra->names)) {
+        entry_release(extra, listed_entry(extra->names.next));
+        budget--;
     }
+    return budget;
 }
 
 const char *trp_registry_name_of(struct troupe_actor *actor)
@@ -213,36 +205,20 @@ const char *trp_registry_name_of(struct troupe_actor *actor)
     if (extra == NULL || trp_list_is_empty(&extra->names)) {
         return NULL;
     }
-    return trp_container_of(extra->names.next, struct entry, names)->name;
+    return listed_entry(extra->names.next)->text;
 }
 
-/* rculfhash starts a thread that resizes tables: it must not take the signals of the program. */
-static struct cds_lfht *table_new(void)
+void trp_registry_copy_name(struct trp_extra *extra, char *out)
 {
-    struct cds_lfht *table;
-    sigset_t all;
-    sigset_t before;
+    out[0] = '\0';
+    if (!trp_list_is_empty(&extra->names)) {
+        const struct trp_entry *first = listed_entry(extra->names.next);
 
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
-        return NULL;
+        memcpy(out, first->text, first->name.length + 1);
     }
-    table = cds_lfht_new(
-        REGISTRY_BUCKETS, REGISTRY_BUCKETS, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return table;
 }
 
-/* A secret of this runtime, from its seed. */
-static int draw_key(struct troupe_runtime *runtime, uint64_t *out_key)
-{
-    struct trp_visit visit;
-
-    TROUPE_TRY(trp_context_enter(runtime, &visit));
-    *out_key = trp_context_random(visit.context);
-    trp_context_leave(&visit);
-    return TROUPE_OK;
-}
+/* ---- create and destroy ---- */
 
 int trp_registry_create(struct troupe_runtime *runtime)
 {
@@ -257,88 +233,101 @@ int trp_registry_create(struct troupe_runtime *runtime)
     registry->memory = memory;
     registry->limit = trp_runtime_limits(runtime)->names;
     atomic_init(&registry->count, 0);
-    error = draw_key(runtime, &registry->key);
+    error = trp_name_table_create(runtime, &registry->table);
     if (error < 0) {
-        goto fail_free;
-    }
-    registry->table = table_new();
-    if (registry->table == NULL) {
-        error = TROUPE_ENOMEM;
-        goto fail_free;
+        trp_memory_free(memory, registry, sizeof *registry);
+        return error;
     }
     trp_runtime_set_module(runtime, TRP_MODULE_REGISTRY, registry);
     return TROUPE_OK;
-
-fail_free:
-    trp_memory_free(memory, registry, sizeof *registry);
-    return error;
 }
 
 void trp_registry_destroy(struct troupe_runtime *runtime)
 {
     struct trp_registry *registry = registry_of(runtime);
-    struct cds_lfht_iter iter;
-    struct cds_lfht_node *node;
+    struct trp_name *name;
     bool was_offline;
 
     if (registry == NULL || trp_reclaim_attach() < 0) {
         return;
     }
     was_offline = trp_reclaim_enter();
-    cds_lfht_for_each(registry->table, &iter, node)
-    {
-        struct entry *entry = trp_container_of(node, struct entry, node);
-
+    while ((name = trp_name_table_first(registry->table)) != NULL) {
         /* The list it was in went with its actor. */
-        trp_list_init(&entry->names);
-        entry_delete(registry, entry);
+        entry_delete(entry_of(name));
     }
     trp_reclaim_leave(was_offline);
     /* Entries give memory back to the runtime: not after it is gone. */
     if (was_offline) {
         trp_reclaim_barrier();
     }
-    (void)cds_lfht_destroy(registry->table, NULL);
+    trp_name_table_destroy(registry->table);
     trp_memory_free(registry->memory, registry, sizeof *registry);
     trp_runtime_set_module(runtime, TRP_MODULE_REGISTRY, NULL);
 }
 
+/* ---- public ---- */
+
 int troupe_register(struct troupe_actor *self, const char *name)
 {
-    if (!trp_actor_is_mine(self)) {
+    TRP_INSIDE(self);
+    struct trp_entry *entry;
+    troupe_pid holder;
+    int error;
+
+    if (!trp_actor_is_mine(self) || !trp_name_is_valid(name)) {
         return TROUPE_EINVAL;
     }
-    return trp_registry_claim(self, name);
+    if (trp_actor_need_extra(trp_context_of(self), self) == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    error = trp_registry_reserve(self->runtime, name, self->behaviour->name, &holder, &entry);
+    if (error == TROUPE_EEXIST && holder == trp_actor_pid(self)) {
+        return TROUPE_OK;
+    }
+    if (error < 0) {
+        return error;
+    }
+    trp_registry_commit(entry, self);
+    return TROUPE_OK;
+}
+
+/* The entry of a name, or NULL.  Under reclaim. */
+static struct trp_entry *find_entry(const struct troupe_runtime *runtime, const char *text)
+{
+    struct trp_name *name = trp_name_table_find(registry_of(runtime)->table, text);
+
+    return name == NULL ? NULL : entry_of(name);
 }
 
 int troupe_unregister(struct troupe_actor *self, const char *name)
 {
-    struct trp_registry *registry;
-    struct entry *entry;
+    TRP_INSIDE(self);
+    struct trp_entry *entry;
 
-    if (!trp_actor_is_mine(self) || !trp_registry_is_name(name)) {
+    if (!trp_actor_is_mine(self) || !trp_name_is_valid(name)) {
         return TROUPE_EINVAL;
     }
-    registry = registry_of(self->runtime);
-    entry = find_entry(registry, name);
-    if (entry == NULL || entry->owner != trp_actor_pid(self)) {
+    entry = find_entry(self->runtime, name);
+    if (entry == NULL || owner_of(entry) != trp_actor_pid(self)) {
         return TROUPE_ENOENT;
     }
-    entry_delete(registry, entry);
+    entry_release(trp_actor_extra(self), entry);
     return TROUPE_OK;
 }
 
 /* Under reclaim. */
 static troupe_pid look_up(const struct troupe_runtime *runtime, const char *name)
 {
-    const struct entry *entry = find_entry(registry_of(runtime), name);
+    const struct trp_entry *entry = find_entry(runtime, name);
 
-    return entry == NULL ? TROUPE_NOBODY : entry->owner;
+    return entry == NULL ? TROUPE_NOBODY : owner_of(entry);
 }
 
 troupe_pid troupe_whereis(struct troupe_actor *self, const char *name)
 {
-    if (!trp_actor_is_mine(self) || !trp_registry_is_name(name)) {
+    TRP_INSIDE(self);
+    if (!trp_actor_is_mine(self) || !trp_name_is_valid(name)) {
         return TROUPE_NOBODY;
     }
     return look_up(self->runtime, name);
@@ -349,7 +338,7 @@ troupe_pid troupe_runtime_whereis(struct troupe_runtime *runtime, const char *na
     troupe_pid pid;
     bool was_offline;
 
-    if (runtime == NULL || !trp_registry_is_name(name) || trp_reclaim_attach() < 0) {
+    if (runtime == NULL || !trp_name_is_valid(name) || trp_reclaim_attach() < 0) {
         return TROUPE_NOBODY;
     }
     /* No context: nothing is counted or allocated, so no lock is needed either. */
@@ -362,9 +351,10 @@ troupe_pid troupe_runtime_whereis(struct troupe_runtime *runtime, const char *na
 int troupe_send_name(
     struct troupe_actor *self, const char *name, const struct troupe_type *type, const void *body)
 {
+    TRP_INSIDE(self);
     troupe_pid pid;
 
-    if (!trp_actor_is_mine(self) || !trp_registry_is_name(name)) {
+    if (!trp_actor_is_mine(self) || !trp_name_is_valid(name)) {
         return TROUPE_EINVAL;
     }
     pid = look_up(self->runtime, name);
@@ -372,4 +362,73 @@ int troupe_send_name(
         return TROUPE_ENOENT;
     }
     return troupe_send(self, pid, type, body);
+}
+
+/* ---- lists ---- */
+
+static void write_row(const struct trp_name *name, void *out, uint32_t at)
+{
+    struct troupe_name *row = (struct troupe_name *)out + at;
+
+    memcpy(row->name, name->order.text, name->length + 1);
+    row->pid = owner_of(entry_of(name));
+}
+
+int troupe_names(struct troupe_runtime *runtime, const char *prefix, const char *after,
+    struct troupe_name *out_names, uint32_t max)
+{
+    struct trp_name_range range = {prefix, after};
+    bool was_offline;
+    uint32_t count;
+
+    if (runtime == NULL || (out_names == NULL && max > 0) || max > INT32_MAX ||
+        !trp_name_range_is_valid(&range)) {
+        return TROUPE_EINVAL;
+    }
+    TROUPE_TRY(trp_reclaim_attach());
+    was_offline = trp_reclaim_enter();
+    count = trp_name_table_list(registry_of(runtime)->table, &range, write_row, out_names, max);
+    trp_reclaim_leave(was_offline);
+    return (int)count;
+}
+
+/* Under the lock of `extra`. */
+static uint32_t write_names(
+    const struct trp_extra *extra, uint32_t first, struct troupe_name *out_names, uint32_t max)
+{
+    uint32_t seen = 0;
+    uint32_t count = 0;
+
+    for (struct trp_list *at = extra->names.next; at != &extra->names && count < max;
+         at = at->next) {
+        if (seen++ >= first) {
+            write_row(&listed_entry(at)->name, out_names, count++);
+        }
+    }
+    return count;
+}
+
+int troupe_names_of(struct troupe_runtime *runtime, troupe_pid pid, uint32_t first,
+    struct troupe_name *out_names, uint32_t max)
+{
+    struct troupe_actor *actor;
+    struct trp_extra *extra;
+    bool was_offline;
+    uint32_t count = 0;
+
+    if (runtime == NULL || (out_names == NULL && max > 0) || max > INT32_MAX ||
+        trp_pid_is_alias(pid)) {
+        return TROUPE_EINVAL;
+    }
+    TROUPE_TRY(trp_reclaim_attach());
+    was_offline = trp_reclaim_enter();
+    actor = trp_actor_find(runtime, pid);
+    extra = actor != NULL ? trp_actor_extra(actor) : NULL;
+    if (extra != NULL) {
+        trp_lock_take(&extra->lock);
+        count = write_names(extra, first, out_names, max);
+        trp_lock_give(&extra->lock);
+    }
+    trp_reclaim_leave(was_offline);
+    return actor == NULL ? TROUPE_EGONE : (int)count;
 }

@@ -72,14 +72,19 @@ static int root_init(struct troupe_actor *self, void *state, const void *arg)
     return TROUPE_OK;
 }
 
-/* Of a tree that ended before it was told to.  Shutdown is how one ends that gave up: whoever started this program must
+/* Of a tree that ended before it was told to.  One that gave up says so in its code: whoever started this program must
  * learn of it. */
 static int status_of(const struct troupe_reason *reason)
 {
-    if (reason->kind == TROUPE_EXIT_NORMAL) {
+    switch (reason->kind) {
+    case TROUPE_EXIT_NORMAL:
         return TROUPE_OK;
+    case TROUPE_EXIT_SHUTDOWN:
+    case TROUPE_EXIT_ERROR:
+        return reason->code;
+    default:
+        return TROUPE_EDIED;
     }
-    return reason->kind == TROUPE_EXIT_ERROR ? reason->code : TROUPE_EDIED;
 }
 
 static void pass_on_shutdown(struct troupe_actor *self, const struct root *root)

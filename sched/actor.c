@@ -14,15 +14,14 @@
 
 /* ---- the extra block ---- */
 
-struct trp_extra *trp_actor_need_extra(struct troupe_actor *actor)
+/* Of the pools. */
+#define EXTRA_CLASS trp_pool_class(sizeof(struct trp_extra))
+
+struct trp_extra *trp_actor_make_extra(struct trp_context *context, struct troupe_actor *actor)
 {
-    struct trp_extra *extra = trp_actor_extra(actor);
+    struct trp_extra *extra = trp_pool_alloc(&context->pool, EXTRA_CLASS);
     struct trp_extra *expected = NULL;
 
-    if (extra != NULL) {
-        return extra;
-    }
-    extra = trp_memory_alloc(&actor->runtime->memory, sizeof *extra, TRP_CACHE_LINE);
     if (extra == NULL) {
         return NULL;
     }
@@ -30,33 +29,35 @@ struct trp_extra *trp_actor_need_extra(struct troupe_actor *actor)
     trp_lock_init(&extra->lock);
     trp_list_init(&extra->watchers);
     trp_list_init(&extra->waiters);
-    trp_list_init(&extra->watches);
     trp_list_init(&extra->names);
     trp_list_init(&extra->timers);
     trp_list_init(&extra->calls);
     trp_list_init(&extra->held);
     trp_list_init(&extra->ios);
+    trp_list_init(&extra->jobs);
     trp_arena_init(&extra->arena);
     /* acq_rel.  release: its contents.  acquire, if it failed: those of whoever came first.  PAIR actor.extra. */
     if (!atomic_compare_exchange_strong_explicit(
             &actor->extra, &expected, extra, memory_order_acq_rel, memory_order_acquire)) {
         trp_lock_fini(&extra->lock);
-        trp_memory_free(&actor->runtime->memory, extra, sizeof *extra);
+        trp_pool_free(&context->pool, extra, EXTRA_CLASS);
         return expected;
     }
     return extra;
 }
 
-void trp_actor_free_extra(struct troupe_actor *actor)
+void trp_actor_free_extra(struct trp_context *context, struct troupe_actor *actor)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
 
     if (extra == NULL) {
         return;
     }
+    /* So the aliases of the next one have other numbers. */
+    actor->generation += extra->alias_serial;
     trp_arena_free(&extra->arena, &actor->runtime->memory);
     trp_lock_fini(&extra->lock);
-    trp_memory_free(&actor->runtime->memory, extra, sizeof *extra);
+    trp_pool_free(&context->pool, extra, EXTRA_CLASS);
     /* relaxed: the cell is unreachable until its next spawn publishes it. */
     atomic_store_explicit(&actor->extra, NULL, memory_order_relaxed);
 }
@@ -103,7 +104,26 @@ static uint64_t next_serial(struct trp_context *context)
            atomic_load_explicit(&context->counters.spawned, memory_order_relaxed);
 }
 
-static void set_capacity(struct troupe_actor *actor, const struct troupe_behaviour *behaviour)
+/* Where a pinned actor lives: the workers in turn, but spares, which come and go. */
+static uint16_t next_home(struct troupe_runtime *runtime)
+{
+    /* relaxed: a number. */
+    unsigned turn = atomic_fetch_add_explicit(&runtime->homes, 1, memory_order_relaxed);
+
+    return (uint16_t)(TRP_HOME_PINNED | (turn % runtime->worker_count + 1));
+}
+
+/* `thread` is its own, or NULL. */
+static uint16_t home_for(
+    struct troupe_runtime *runtime, const struct trp_spawn *spawn, const struct trp_worker *thread)
+{
+    if (trp_unlikely(thread != NULL)) {
+        return (uint16_t)(TRP_HOME_PINNED | (thread->index + 1));
+    }
+    return spawn->pinned ? next_home(runtime) : 0;
+}
+
+uint64_t trp_actor_capacity(const struct troupe_behaviour *behaviour)
 {
     uint32_t count = behaviour->capacity > 0 ? behaviour->capacity : TROUPE_CAPACITY_DEFAULT;
     uint64_t bytes =
@@ -119,7 +139,22 @@ static void set_capacity(struct troupe_actor *actor, const struct troupe_behavio
     if (bytes > TROUPE_CAPACITY_BYTES_MAX) {
         bytes = TROUPE_CAPACITY_BYTES_MAX;
     }
-    trp_charge_init(&actor->charge, count, bytes);
+    return TRP_CHARGE_ONE * count | bytes;
+}
+
+uint64_t trp_actor_mark(const struct troupe_actor *actor, uint64_t capacity)
+{
+    uint64_t high = actor->runtime->options.queue_high;
+
+    return high > 0 && high < capacity >> 40 ? TRP_CHARGE_ONE * high | (capacity & TRP_CHARGE_BYTES)
+                                             : capacity;
+}
+
+static void set_capacity(struct troupe_actor *actor)
+{
+    uint64_t cap = trp_actor_mark(actor, trp_actor_capacity(actor->behaviour));
+
+    trp_charge_init(&actor->charge, (uint32_t)(cap >> 40), cap & TRP_CHARGE_BYTES);
 }
 
 /* Cells may have come back to workers that sleep: they shall put them where they can be taken. */
@@ -134,12 +169,42 @@ static void recall_cells(struct troupe_runtime *runtime)
     }
 }
 
+static int take_cell(struct trp_context *context, const struct troupe_behaviour *behaviour,
+    struct troupe_actor **out_actor)
+{
+    struct troupe_runtime *runtime = context->runtime;
+    int error = trp_table_take(&runtime->table, &context->cells, out_actor);
+
+    if (error < 0) {
+        recall_cells(runtime);
+    }
+    if (error == TROUPE_ELIMIT) {
+        trp_report(runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, behaviour->name,
+            "cannot spawn: all %u actors allowed by limits.actors exist", runtime->limits.actors);
+    }
+    return error;
+}
+
+static int take_thread(struct troupe_runtime *runtime, const struct troupe_behaviour *behaviour,
+    struct trp_worker **out_worker)
+{
+    int error = trp_thread_take(runtime, out_worker);
+
+    if (error == TROUPE_ELIMIT) {
+        trp_report(runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, behaviour->name,
+            "cannot spawn: all %u thread actors allowed by limits.threads exist",
+            runtime->limits.threads);
+    }
+    return error;
+}
+
 int trp_actor_spawn(
     struct trp_context *context, const struct trp_spawn *spawn, struct troupe_actor **out_actor)
 {
     struct troupe_runtime *runtime = context->runtime;
     const struct troupe_behaviour *behaviour = spawn->behaviour;
     struct troupe_actor *actor;
+    struct trp_worker *thread = NULL;
     void *state;
     void *arg;
     int error = set_aside(&runtime->memory, spawn, &state, &arg);
@@ -147,21 +212,19 @@ int trp_actor_spawn(
     if (error < 0) {
         return error;
     }
-    error = trp_table_take(&runtime->table, &context->cells, &actor);
-    if (error < 0) {
-        trp_memory_free(&runtime->memory, state, behaviour->state_size);
-        trp_memory_free(&runtime->memory, arg, spawn->arg_size);
-        recall_cells(runtime);
-        if (error == TROUPE_ELIMIT) {
-            trp_report(runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, behaviour->name,
-                "cannot spawn: all %u actors allowed by limits.actors exist",
-                runtime->limits.actors);
+    if (trp_unlikely(behaviour->thread)) {
+        error = take_thread(runtime, behaviour, &thread);
+        if (error < 0) {
+            goto fail_aside;
         }
-        return error;
+    }
+    error = take_cell(context, behaviour, &actor);
+    if (error < 0) {
+        goto fail_thread;
     }
     trp_mailbox_init(&actor->mailbox, &actor->head);
-    set_capacity(actor, behaviour);
     actor->behaviour = behaviour;
+    set_capacity(actor);
     actor->parent = spawn->parent;
     actor->arg = arg != NULL ? arg : spawn->arg;
     actor->arg_size = (uint32_t)spawn->arg_size;
@@ -173,9 +236,15 @@ int trp_actor_spawn(
     actor->current = NULL;
     actor->told = false;
     actor->serial = next_serial(context);
+    if (trp_unlikely(thread != NULL)) {
+        thread->resident = actor;
+    }
     /* relaxed, all: published by the pid below. */
     atomic_store_explicit(&actor->incarnation, 0, memory_order_relaxed);
-    atomic_store_explicit(&actor->waiting, 0, memory_order_relaxed);
+    atomic_store_explicit(
+        &actor->waiting, behaviour->memory_max > 0 ? TRP_WAITING_METERED : 0, memory_order_relaxed);
+    actor->home = home_for(runtime, spawn, thread);
+    actor->fiber = NULL;
     atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);
     trp_actor_set_phase(actor, TRP_PHASE_NEW);
     /* release: everything above.  PAIR actor.pid: acquire in trp_table_find(). */
@@ -183,6 +252,15 @@ int trp_actor_spawn(
     trp_count(&context->counters.spawned, 1);
     *out_actor = actor;
     return TROUPE_OK;
+
+fail_thread:
+    if (thread != NULL) {
+        trp_thread_dismiss(thread);
+    }
+fail_aside:
+    trp_memory_free(&runtime->memory, state, behaviour->state_size);
+    trp_memory_free(&runtime->memory, arg, spawn->arg_size);
+    return error;
 }
 
 void trp_actor_launch(struct trp_context *context, struct troupe_actor *actor)
@@ -192,11 +270,10 @@ void trp_actor_launch(struct trp_context *context, struct troupe_actor *actor)
 
 /* ---- signals ---- */
 
-void trp_actor_signal(
-    struct trp_context *context, struct troupe_actor *actor, enum trp_signal signal)
+void trp_actor_signal(struct trp_context *context, struct troupe_actor *actor, uint32_t signals)
 {
     /* seq_cst: set before PARKED is cleared; the reader sets PARKED before it looks.  PAIR actor.signals. */
-    atomic_fetch_or_explicit(&actor->signals, (uint32_t)signal, memory_order_seq_cst);
+    atomic_fetch_or_explicit(&actor->signals, signals, memory_order_seq_cst);
     trp_switch();
     if (trp_mailbox_unpark(&actor->mailbox)) {
         trp_worker_schedule(context, actor);
@@ -213,6 +290,46 @@ void trp_actor_set_reason(struct troupe_actor *self, const struct troupe_reason 
     }
     worker->reason = *reason;
     worker->has_reason = true;
+}
+
+/* ---- its memory ---- */
+
+static uint64_t memory_of(struct troupe_actor *actor)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+    uint64_t queued = trp_charge_queued(&actor->charge) & TRP_CHARGE_BYTES;
+
+    return actor->behaviour->state_size + actor->arg_size + queued +
+           (extra != NULL ? trp_arena_size(&extra->arena) : 0);
+}
+
+/* Whether it lives, and was not killed before. */
+static bool may_be_killed(const struct troupe_actor *self)
+{
+    /* relaxed, both: we hold the token; a kill that comes just now ends it as well. */
+    return atomic_load_explicit(&self->phase, memory_order_relaxed) < TRP_PHASE_EXITING &&
+           (atomic_load_explicit(&self->signals, memory_order_relaxed) & TRP_SIGNAL_KILL) == 0;
+}
+
+bool trp_actor_meter(struct troupe_actor *self)
+{
+    uint64_t limit = self->behaviour->memory_max;
+    uint64_t used = memory_of(self);
+    struct troupe_report event = {.kind = TROUPE_REPORT_LIMIT,
+        .pid = trp_actor_pid(self),
+        .actor = self->behaviour->name,
+        .count = used};
+
+    if (limit == 0 || used <= limit) {
+        return true;
+    }
+    if (may_be_killed(self)) {
+        trp_report_event(self->runtime, &event,
+            "is killed: it holds %llu bytes, and memory_max is %llu", (unsigned long long)used,
+            (unsigned long long)limit);
+        trp_actor_signal(self->context, self, TRP_SIGNAL_KILL);
+    }
+    return false;
 }
 
 /* ---- what a callback may ask ---- */
@@ -262,8 +379,61 @@ static void record(struct troupe_actor *self, enum troupe_exit kind, int code, c
     worker->has_reason = true;
 }
 
+/* What was recorded, if it was for `status`; taken away. */
+static struct troupe_reason take_reason(struct trp_worker *worker, int status)
+{
+    struct troupe_reason reason = {.kind = TROUPE_EXIT_NORMAL};
+    bool fits = worker->has_reason &&
+                (status == TRP_OPEN_EXIT ||
+                    (worker->reason.kind == TROUPE_EXIT_ERROR && worker->reason.code == status));
+
+    if (status < 0) {
+        reason = (struct troupe_reason){.kind = TROUPE_EXIT_ERROR, .code = status};
+    }
+    if (fits) {
+        reason = worker->reason;
+    } else if (worker->has_reason) {
+        troupe_buffer_release(worker->reason.text);
+    }
+    worker->has_reason = false;
+    worker->reason.text = NULL;
+    return reason;
+}
+
+/* Leaves the callback for good; the reason is set. */
+static TROUPE_NORETURN void unwind(struct troupe_actor *self)
+{
+    struct trp_fiber *fiber = trp_fiber_here(self);
+
+    if (fiber != NULL) {
+        trp_fiber_quit(fiber);
+    }
+    _longjmp(*self->context->worker->unwind, 1);
+}
+
+int trp_actor_guard(
+    struct troupe_actor *self, int (*fn)(void *arg), void *arg, struct troupe_reason *out_reason)
+{
+    struct trp_worker *worker = self->context->worker;
+    jmp_buf *outer = worker->unwind;
+    jmp_buf here;
+    volatile int status = TRP_OPEN_EXIT;
+
+    worker->unwind = &here;
+    if (_setjmp(here) == 0) {
+        status = fn(arg);
+    }
+    worker->unwind = outer;
+    if (worker->crashed) {
+        unwind(self);
+    }
+    *out_reason = take_reason(worker, status);
+    return status;
+}
+
 int troupe_fail(struct troupe_actor *self, int code, const char *text)
 {
+    TRP_INSIDE(self);
     int error = code < 0 ? code : TROUPE_EINVAL;
 
     if (trp_actor_is_mine(self)) {
@@ -272,30 +442,65 @@ int troupe_fail(struct troupe_actor *self, int code, const char *text)
     return error;
 }
 
+void trp_actor_exit(struct troupe_actor *self, const struct troupe_reason *reason)
+{
+    trp_actor_set_reason(self, reason);
+    unwind(self);
+}
+
+/* The message in hand may be half used: its body is left as it is. */
+static void leave_body(struct troupe_message *msg)
+{
+    if (msg != NULL && (trp_message_is_sent(msg) || msg->kind == TRP_MESSAGE_REPLY)) {
+        msg->flags |= TRP_MESSAGE_EMPTIED;
+    }
+}
+
+void trp_actor_crash(struct troupe_actor *self, const char *text)
+{
+    struct trp_fiber *fiber = trp_fiber_here(self);
+
+    self->context->worker->crashed = true;
+    leave_body(self->taken ? NULL : self->current);
+    leave_body(fiber != NULL ? fiber->picked : NULL);
+    record(self, TROUPE_EXIT_ERROR, TROUPE_ECRASHED, text);
+    unwind(self);
+}
+
+bool trp_actor_is_crash(void)
+{
+    const struct trp_worker *worker = trp_worker_current();
+
+    return worker != NULL && worker->crashed;
+}
+
 void troupe_exit(struct troupe_actor *self, enum troupe_exit kind)
 {
+    TRP_INSIDE(self);
     trp_assert(trp_actor_is_mine(self));
     trp_assert(kind >= TROUPE_EXIT_NORMAL && kind < TROUPE_EXIT_ERROR);
     record(self, kind, 0, NULL);
-    _longjmp(*self->context->worker->unwind, 1);
+    unwind(self);
 }
 
 void troupe_abandon(struct troupe_actor *self, int code, const char *text)
 {
+    TRP_INSIDE(self);
     trp_assert(trp_actor_is_mine(self));
     (void)troupe_fail(self, code, text);
-    _longjmp(*self->context->worker->unwind, 1);
+    unwind(self);
 }
 
 int troupe_defer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)
 {
+    TRP_INSIDE(self);
     struct trp_extra *extra;
     struct trp_defer *defer;
 
     if (!trp_actor_is_mine(self) || fn == NULL) {
         return TROUPE_EINVAL;
     }
-    extra = trp_actor_need_extra(self);
+    extra = trp_actor_need_extra(self->context, self);
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
@@ -310,6 +515,7 @@ int troupe_defer(struct troupe_actor *self, troupe_defer_fn fn, void *arg)
 
 int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, const void *arg)
 {
+    TRP_INSIDE(self);
     struct trp_extra *extra;
 
     if (!trp_actor_is_mine(self) || fn == NULL) {
@@ -330,9 +536,13 @@ int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, const void *ar
 
 void *troupe_arena_alloc(struct troupe_actor *self, size_t size)
 {
-    struct trp_extra *extra = trp_actor_is_mine(self) ? trp_actor_need_extra(self) : NULL;
+    TRP_INSIDE(self);
+    struct trp_extra *extra =
+        trp_actor_is_mine(self) ? trp_actor_need_extra(self->context, self) : NULL;
+    void *memory =
+        extra != NULL ? trp_arena_alloc(&extra->arena, &self->runtime->memory, size) : NULL;
 
-    return extra != NULL ? trp_arena_alloc(&extra->arena, &self->runtime->memory, size) : NULL;
+    return memory != NULL && trp_actor_meter(self) ? memory : NULL;
 }
 
 /* ---- reasons ---- */

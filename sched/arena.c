@@ -38,6 +38,13 @@ static struct trp_arena_region *create_region(struct trp_memory *memory, size_t 
     return region;
 }
 
+/* The arena has so many bytes more. */
+static void account(struct trp_arena *arena, size_t size)
+{
+    /* relaxed: a number, which only we write. */
+    atomic_store_explicit(&arena->size, trp_arena_size(arena) + size, memory_order_relaxed);
+}
+
 /* Puts a region behind the newest; in an empty arena it is the newest, and full. */
 static void *alloc_alone(struct trp_arena *arena, struct trp_memory *memory, size_t need)
 {
@@ -46,6 +53,7 @@ static void *alloc_alone(struct trp_arena *arena, struct trp_memory *memory, siz
     if (region == NULL) {
         return NULL;
     }
+    account(arena, region->size);
     if (arena->regions == NULL) {
         arena->regions = region;
         arena->used = region->size;
@@ -78,6 +86,7 @@ static bool grow(struct trp_arena *arena, struct trp_memory *memory, size_t need
     if (region == NULL) {
         return false;
     }
+    account(arena, region->size);
     region->next = arena->regions;
     arena->regions = region;
     arena->used = sizeof(*region);
@@ -88,6 +97,8 @@ void trp_arena_init(struct trp_arena *arena)
 {
     arena->regions = NULL;
     arena->used = 0;
+    /* relaxed: a number. */
+    atomic_store_explicit(&arena->size, 0, memory_order_relaxed);
 }
 
 void *trp_arena_alloc(struct trp_arena *arena, struct trp_memory *memory, size_t size)

@@ -13,6 +13,7 @@
 struct trp_arena {
     struct trp_arena_region *regions; /* newest first */
     size_t used;                      /* bytes of the newest region */
+    _Atomic size_t size;              /* of all regions; others look at it */
 };
 
 void trp_arena_init(struct trp_arena *arena);
@@ -22,5 +23,12 @@ void *trp_arena_alloc(struct trp_arena *arena, struct trp_memory *memory, size_t
 
 /** Frees everything; the arena is empty and may be used again. */
 void trp_arena_free(struct trp_arena *arena, struct trp_memory *memory);
+
+/** Bytes of all regions.  Any thread; a moment's view. */
+static inline size_t trp_arena_size(const struct trp_arena *arena)
+{
+    /* relaxed: a number. */
+    return atomic_load_explicit(&arena->size, memory_order_relaxed);
+}
 
 #endif

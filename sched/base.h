@@ -39,6 +39,9 @@ TROUPE_CHECKED int trp_options_read(void *out_own, size_t known, const void *giv
 /** Kept out of its callers: they are called often, this is not. */
 #define TRP_NOINLINE __attribute__((noinline))
 
+/** Part of its callers, of which one is called very often. */
+#define TRP_INLINE static inline __attribute__((always_inline))
+
 #define trp_likely(x) __builtin_expect(!!(x), 1)
 #define trp_unlikely(x) __builtin_expect(!!(x), 0)
 

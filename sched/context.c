@@ -8,11 +8,18 @@
 #include "runtime.h"
 #include "worker.h"
 
+/* Which shard is this thread's, modulo their number; 0: none yet. */
+static TRP_THREAD_LOCAL unsigned mine;
+
+void trp_context_prefer(unsigned shard)
+{
+    mine = shard + 1;
+}
+
 /* Threads take shards in turn and stay with theirs. */
 static struct trp_shard *own_shard(struct troupe_runtime *runtime)
 {
     static _Atomic unsigned next;
-    static TRP_THREAD_LOCAL unsigned mine; /* 0: none yet */
 
     if (mine == 0) {
         /* relaxed: a number. */
@@ -93,24 +100,28 @@ uint64_t trp_context_random(struct trp_context *context)
     return x ^ (x >> 31);
 }
 
+bool trp_actor_is_alive(const struct troupe_actor *actor, troupe_pid pid)
+{
+    /* acquire: whoever is told "no" sees what the actor did before; and what the caller read before this it read of one
+     * that lived.  PAIR actor.phase. */
+    uint8_t phase = atomic_load_explicit(&actor->phase, memory_order_acquire);
+
+    return phase >= TRP_PHASE_NEW && phase <= TRP_PHASE_RUNNING &&
+           (atomic_load_explicit(&actor->signals, memory_order_acquire) & TRP_SIGNAL_KILL) == 0 &&
+           atomic_load_explicit(&actor->pid, memory_order_acquire) == pid;
+}
+
 bool troupe_is_alive(struct troupe_runtime *runtime, troupe_pid pid)
 {
     struct trp_visit visit;
     struct troupe_actor *actor;
-    bool alive = false;
+    bool alive;
 
     if (trp_context_enter(runtime, &visit) < 0) {
         return false;
     }
     actor = trp_actor_find(runtime, pid);
-    if (actor != NULL) {
-        /* acquire: whoever is told "no" sees what the actor did before.  PAIR actor.phase. */
-        uint8_t phase = atomic_load_explicit(&actor->phase, memory_order_acquire);
-
-        alive =
-            phase >= TRP_PHASE_NEW && phase <= TRP_PHASE_RUNNING &&
-            (atomic_load_explicit(&actor->signals, memory_order_acquire) & TRP_SIGNAL_KILL) == 0;
-    }
+    alive = actor != NULL && trp_actor_is_alive(actor, pid);
     trp_context_leave(&visit);
     return alive;
 }
@@ -121,7 +132,7 @@ int troupe_mailbox_length(struct troupe_runtime *runtime, troupe_pid pid, uint32
     struct troupe_actor *actor;
     int error;
 
-    if (out_length == NULL) {
+    if (out_length == NULL || trp_pid_is_alias(pid)) {
         return TROUPE_EINVAL;
     }
     error = trp_context_enter(runtime, &visit);

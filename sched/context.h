@@ -15,7 +15,7 @@
 /* Written by their context alone, read by whoever asks for the books: relaxed, they publish nothing, but for `exited`. */
 struct trp_counters {
     _Atomic uint64_t sent, handled, refused, shed, dead, bounced;
-    _Atomic uint64_t unknown, late, spawned, exited, failures, restarts;
+    _Atomic uint64_t unknown, late, skipped, spawned, exited, failures, restarts;
     _Atomic uint64_t slices, steals, parks, wakes;
 };
 
@@ -58,6 +58,7 @@ struct trp_context {
     struct troupe_runtime *runtime; /* set once */
     struct trp_worker *worker;      /* set once; NULL for a shard of foreign threads */
     struct troupe_actor *current;   /* whose slice runs here */
+    bool queues; /* set once: what it makes runnable goes into its worker's queue, not to all */
     struct trp_pool pool;
     struct trp_cells cells;
     struct trp_zombies zombies;
@@ -86,5 +87,9 @@ struct trp_visit {
 TROUPE_CHECKED int trp_context_enter(struct troupe_runtime *runtime, struct trp_visit *out_visit);
 
 void trp_context_leave(struct trp_visit *visit);
+
+/** Which of the shards this thread uses from now on, modulo their number: of threads of our own, whose runs must be the same
+ * for the same seed.  Others take them in turn. */
+void trp_context_prefer(unsigned shard);
 
 #endif

@@ -13,24 +13,49 @@
 #define TRP_CORE_H
 
 #include "actor.h"
+#include "aside.h"
+#include "blocking.h"
 #include "context.h"
 #include "memory.h"
 #include "message.h"
+#include "poller.h"
 #include "port.h"
+#include "thread.h"
 #include "timer.h"
 
 #include <troupe/actor.h>
+#include <troupe/io.h>
 #include <troupe/runtime.h>
+
+struct trp_watch;
 
 /* ---- finding, making, ending actors ---- */
 
 /** The live actor `pid`, or NULL.  Under reclaim; O(1). */
 struct troupe_actor *trp_actor_find(struct troupe_runtime *runtime, troupe_pid pid);
 
+/** Whether `pid`, which lived in `actor` when it was found, lives: its exit is not decided, no kill was sent, and it is not
+ * between two lives.  Any thread, under reclaim; a moment's view. */
+bool trp_actor_is_alive(const struct troupe_actor *actor, troupe_pid pid);
+
 /** The pid of a cell: of who lives in it, or, for the holder of its token, of who has just ended in it. */
 static inline troupe_pid trp_actor_pid(const struct troupe_actor *actor)
 {
     return (troupe_pid)actor->generation << 28 | actor->slot;
+}
+
+/** Whether `pid` is that of `self`, or an alias of its. */
+static inline bool trp_actor_is_at(const struct troupe_actor *self, troupe_pid pid)
+{
+    return pid == trp_actor_pid(self) ||
+           (trp_pid_is_alias(pid) && (uint32_t)(pid & ((1U << 28) - 1)) == self->slot);
+}
+
+/** Whether what is sent to `to` comes to `self`: its pid, or an alias of its own. */
+static inline bool trp_actor_is_reached_by(const struct troupe_actor *self, troupe_pid to)
+{
+    return to == trp_actor_pid(self) ||
+           (trp_pid_is_alias(to) && (to & ((UINT64_C(1) << 28) - 1)) == self->slot);
 }
 
 /** The context in which a callback of `self` runs. */
@@ -45,6 +70,29 @@ static inline bool trp_actor_is_mine(const struct troupe_actor *self)
     return self != NULL && self->context != NULL && self->context->current == self;
 }
 
+/* What a thread actor's call of troupe ends with. */
+static inline void trp_actor_go_out(struct trp_worker *const *entered)
+{
+    if (trp_unlikely(*entered != NULL)) {
+        trp_thread_go_out(*entered);
+    }
+}
+
+/* What any actor's call of troupe begins with. */
+static inline struct trp_worker *trp_actor_come_in(const struct troupe_actor *self)
+{
+    return trp_likely(self == NULL || trp_actor_is_mine(self)) ? NULL : trp_thread_enter(self);
+}
+
+/**
+ * The first line of every public function of `self`: its thread, if it has one of its own, comes inside (thread.h), until the
+ * function returns.  Of other actors, and in calls within calls, it does nothing.
+ */
+#define TRP_INSIDE(self)                                                                           \
+    __attribute__((cleanup(trp_actor_go_out))) struct trp_worker *const trp_entered =              \
+        trp_actor_come_in(self);                                                                   \
+    (void)trp_entered
+
 /**
  * Makes an actor that has a pid and a mailbox but is not queued: the caller holds its token, and may add
  * watchers and names before trp_actor_launch(), or give it up with trp_actor_discard().
@@ -55,6 +103,7 @@ struct trp_spawn {
     size_t arg_size;
     troupe_pid parent;
     bool keep_mailbox;
+    bool pinned;
 };
 TROUPE_CHECKED int trp_actor_spawn(
     struct trp_context *context, const struct trp_spawn *spawn, struct troupe_actor **out_actor);
@@ -69,15 +118,36 @@ void trp_actor_discard(struct trp_context *context, struct troupe_actor *actor);
 TROUPE_CHECKED int trp_actor_restart(struct trp_context *context, troupe_pid pid);
 TROUPE_CHECKED int trp_actor_release(struct trp_context *context, troupe_pid pid);
 
-/** Sets a signal and makes sure that `actor` looks at it.  Any context. */
-void trp_actor_signal(
-    struct trp_context *context, struct troupe_actor *actor, enum trp_signal signal);
+/** Sets signals (enum trp_signal) and makes sure that `actor` looks at them.  Any context. */
+void trp_actor_signal(struct trp_context *context, struct troupe_actor *actor, uint32_t signals);
 
 /**
  * From inside a callback or an `open` hook: records the reason with which `self` ends now.  The first one
  * recorded stands.  Takes over the reference to reason->text.
  */
 void trp_actor_set_reason(struct troupe_actor *self, const struct troupe_reason *reason);
+
+/** Ends `self`, in whose callback this is called, with `reason`, whose text is taken over: as troupe_exit() does. */
+TROUPE_NORETURN void trp_actor_exit(struct troupe_actor *self, const struct troupe_reason *reason);
+
+/**
+ * Ends `self`, in whose callback a memory fault happened, with TROUPE_ECRASHED: as troupe_abandon() does, but none of its
+ * callbacks runs any more, and the body of the message in hand is not destroyed.
+ */
+TROUPE_NORETURN void trp_actor_crash(struct troupe_actor *self, const char *text);
+
+/** Whether the actor that ends here and now crashed: no code of its user's may be called. */
+bool trp_actor_is_crash(void);
+
+/**
+ * Calls `fn(arg)`, a part of the user's code inside `self` that may end without ending the actor: troupe_exit() and
+ * troupe_abandon() come back here.
+ *
+ * Returns what `fn` did, or TRP_OPEN_EXIT if it did not come back.  *out_reason is why, with a text that the caller
+ * releases: of a failure what was recorded for it, otherwise NORMAL.
+ */
+int trp_actor_guard(
+    struct troupe_actor *self, int (*fn)(void *arg), void *arg, struct troupe_reason *out_reason);
 
 /* ---- messages ---- */
 
@@ -94,10 +164,57 @@ void trp_send_reserved(
 
 /**
  * Admits and places the chain `first` .. `last` of `count` messages that weigh `bytes`, in the queue of the live
- * actor `to`.  TROUPE_EGONE, TROUPE_EFULL, TROUPE_EMSGSIZE: refused, counted so, and still the caller's.
+ * actor `to`, or of whom the alias `to` leads to.  TROUPE_EGONE, TROUPE_EFULL, TROUPE_EMSGSIZE: refused, counted so, and
+ * still the caller's.  An alias that leads to nobody refuses nothing: the messages end here, and count as dead.
  */
 TROUPE_CHECKED int trp_send_charged(struct trp_context *context, troupe_pid to,
     struct troupe_message *first, struct troupe_message *last, uint32_t count, uint64_t bytes);
+
+/** As troupe_send_wait(), from a thread that acts for the actor `sender`. */
+TROUPE_CHECKED int trp_send_wait_as(struct troupe_runtime *runtime, troupe_pid sender,
+    troupe_pid to, struct troupe_message *msg, int wait_ms);
+
+/**
+ * One that waits for room, on its stack: see send.c.
+ */
+struct trp_waiter {
+    /* Its own. */
+    troupe_pid to;
+    troupe_pid at; /* at whose mailbox: if `to` is an alias, its owner when the wait began */
+    struct troupe_message *msg;
+    uint64_t
+        bytes; /* that it weighs: once it is sent it may be gone before its waiter has left the line */
+    bool registered; /* counted in `waiting`, and in the list or called */
+
+    /* Under the lock of the extra block of `to`. */
+    struct trp_list entry;
+    struct troupe_actor
+        *sleeper; /* whose fiber it is; NULL: a thread's, which sleeps on its event */
+
+    /* It is this one's turn, or the actor has ended: the caller's last touch. */
+    _Atomic bool called;
+};
+
+/** The fiber of `self` begins to wait for room for `msg`, which nobody else has from here on. */
+void trp_send_begin_wait(struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to,
+    struct troupe_message *msg);
+
+/**
+ * One look of the waiter's fiber whether it is let in; `last`: it waits no longer.
+ *
+ * Returns TROUPE_EFULL: it waits on, its actor will be signalled (TRP_SIGNAL_ROOM).  Otherwise it is over: TROUPE_OK, the
+ * message is sent; or the message is the caller's again: TROUPE_ETIMEDOUT, if it was the last look; TROUPE_EGONE;
+ * TROUPE_ENOMEM.
+ */
+TROUPE_CHECKED int trp_send_go_on_waiting(
+    struct troupe_actor *self, struct trp_waiter *waiter, bool last);
+/** Places a reserved message that goes before the queue (priority.h) of one that has asked for that, and sets `signals`.
+ * False: `actor` ends, and the message is still the caller's. */
+TROUPE_CHECKED bool trp_send_first(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *msg, uint32_t signals);
+
+/** Counts a message that will not be handled: a request as bounced, any other as dead. */
+void trp_message_count_dropped(struct trp_context *context, const struct troupe_message *msg);
 
 /** Ends a message that is in no queue: answers an open request with `status`, destroys the body, and gives the block
  * to whose it is. */
@@ -117,6 +234,8 @@ bool trp_runtime_is_stopping(const struct troupe_runtime *runtime);
 /** lib's own data of a runtime, one slot a module. */
 enum trp_module {
     TRP_MODULE_REGISTRY,
+    TRP_MODULE_GROUPS,
+    TRP_MODULE_SHORTHANDS,
     TRP_MODULE_COUNT,
 };
 void *trp_runtime_module(const struct troupe_runtime *runtime, enum trp_module module);
@@ -130,7 +249,15 @@ uint64_t trp_context_now(struct trp_context *context);
 /** A pseudo-random number from the runtime's seed.  Context's owner. */
 uint64_t trp_context_random(struct trp_context *context);
 
-/** Hands a report to the embedder's callback, if there is one and it is not flooded.  printf-like. */
+/** Whether there is a callback for reports: without one, whoever has to look for what it would say need not. */
+bool trp_report_is_wanted(const struct troupe_runtime *runtime);
+
+/** Hands a report to the embedder's callback, if there is one and it is not flooded: the facts of `event`, of which `text`
+ * and `dropped` are not looked at, and a text.  printf-like. */
+__attribute__((format(printf, 3, 4))) void trp_report_event(
+    struct troupe_runtime *runtime, const struct troupe_report *event, const char *format, ...);
+
+/** The same, of one without further facts. */
 __attribute__((format(printf, 5, 6))) void trp_report(struct troupe_runtime *runtime,
     enum troupe_report_kind kind, troupe_pid pid, const char *actor, const char *format, ...);
 
@@ -139,8 +266,17 @@ __attribute__((format(printf, 5, 6))) void trp_report(struct troupe_runtime *run
 /** A timer block for `self`, IDLE, in no list; NULL without memory. */
 struct trp_timer *trp_timer_new(struct troupe_actor *self, enum trp_message_kind kind);
 
+/** The same for nobody in particular: it is never armed. */
+struct trp_timer *trp_timer_create(struct trp_context *context, enum trp_message_kind kind);
+
 /** Arms it `delay_ms` from now on the wheel of the worker that runs `self`. */
 void trp_timer_arm(struct troupe_actor *self, struct trp_timer *timer, uint64_t delay_ms);
+
+/** Arms it to be due at `due_ms`, which was computed by trp_timer_due(). */
+void trp_timer_arm_at(struct troupe_actor *self, struct trp_timer *timer, uint64_t due_ms);
+
+/** When `delay_ms` from `now_ns` is over, in whole ms of the clock: rounded up, so that nothing fires early. */
+uint64_t trp_timer_due(uint64_t now_ns, uint64_t delay_ms);
 
 /** Which use of the block this is; and the end of it: handles and answers that name the old number miss. */
 uint64_t trp_timer_serial(const struct trp_timer *timer);
@@ -149,12 +285,108 @@ void trp_timer_expire(struct trp_timer *timer);
 /** Gives the block back; it is not armed and in no list. */
 void trp_timer_free(struct trp_context *context, struct trp_timer *timer);
 
+/* ---- blocking jobs: the actor's side of blocking.h, for lib/job.c ---- */
+
+/** Queues a job, all of which is set.  TROUPE_EFULL, TROUPE_ESYSTEM: it is still the caller's. */
+TROUPE_CHECKED int trp_blocking_submit(struct troupe_job *job);
+
+/** Takes one back that has not begun: DONE, and the caller's.  False: it has begun. */
+bool trp_blocking_withdraw(struct troupe_job *job);
+
+/** Tells one that is not queued that nobody wants it.  False: it is over. */
+bool trp_blocking_cancel(struct troupe_job *job);
+
+/** Its actor is through with a job, which is out of its list.  Returns the state that it was in.  QUEUED, LOST: it is the
+ * caller's, to be disposed of.  RUNNING: its thread's.  DONE: a message, on its way to the actor or in its queue. */
+enum trp_job_state trp_blocking_orphan(struct troupe_job *job);
+
+/** Gives back its argument, unless `destroy` is NULL, and its block. */
+void trp_blocking_dispose(struct troupe_job *job);
+
+/* ---- waiting, in a callback that may (fiber.h) ---- */
+
+/** The fiber on which the caller runs as a callback of `self`; NULL: it may not wait, nor call what follows. */
+struct trp_fiber;
+struct trp_fiber *trp_fiber_here(const struct troupe_actor *self);
+
+/** Whether `self` may wait here.  Not in a continuation, which may run on a fiber as well. */
+bool trp_wait_may(const struct troupe_actor *self);
+
+/** No more than a cancellation point. */
+void trp_wait_heed(struct troupe_actor *self);
+
+/** Lets others run. */
+void trp_wait_yield(struct troupe_actor *self);
+
+/** Ends what was received last.  Returns where to look for the first message that is queued. */
+struct trp_node *trp_wait_begin(struct troupe_actor *self);
+
+/** Waits until something comes behind `at`, or for no reason at all.  NULL: behind what was popped last, which ends. */
+void trp_wait_behind(struct troupe_actor *self, struct trp_node *at);
+
+/** The next message that is for the user; it is current until the next one.  NULL: none is there now. */
+struct troupe_message *trp_wait_next(struct troupe_actor *self);
+
+/** The same, and waits until there is one. */
+struct troupe_message *trp_wait_for_next(struct troupe_actor *self);
+
+/**
+ * The first message behind *at that matches, out of the queue, counted as handled, not opened; the caller ends it with
+ * trp_worker_retire() or trp_wait_receive().  *at moves on to the last one that was looked at.  NULL: none is there now.
+ */
+struct troupe_message *trp_wait_find(
+    struct troupe_actor *self, struct trp_node **at, trp_match_fn matches, const void *arg);
+
+/** The same of those that go before the queue (priority.h), of which none is passed over for good. */
+struct troupe_message *trp_wait_find_priority(
+    struct troupe_actor *self, trp_match_fn matches, const void *arg);
+
+/** Where to begin to look for the outcome of what `self` is about to do: behind what is queued now; or at its head, as long
+ * as answers and time-outs that come too late for a wait before may stand there. */
+struct trp_node *trp_wait_from(struct troupe_actor *self);
+void trp_wait_expects_late(struct troupe_actor *self);
+void trp_wait_had_late(struct troupe_actor *self);
+
+/** One that was found becomes current until the next one.  False: it was not for the user, and has ended. */
+bool trp_wait_receive(struct troupe_actor *self, struct troupe_message *msg);
+
+/** Opens a message: TRP_OPEN_DELIVER, or what became of it. */
+int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg);
+
+/** Ends a message that left the queue of `self`; a request without an answer gets `status`. */
+void trp_worker_retire(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *msg, int status);
+
+/** Where to begin to look for readiness of `io`, as trp_wait_from(). */
+struct trp_node *trp_wait_from_io(struct troupe_actor *self, const struct troupe_io *io);
+
+/* ---- descriptors whose readiness is waited for, and not told as a message ---- */
+
+/** As troupe_io_open(); its messages are noted, and never seen by the user. */
+TROUPE_CHECKED int trp_io_adopt(struct troupe_actor *self, int fd, void *context,
+    trp_io_close_fn on_close, struct troupe_io **out_io);
+
+/** Whether `msg` is the readiness of some such io; of this one; of one that is closed. */
+bool trp_io_is_noted(const struct troupe_message *msg);
+bool trp_io_brings(const struct troupe_io *io, const struct troupe_message *msg);
+bool trp_io_is_stale(const struct troupe_message *msg);
+
+/** Whether its message is in the owner's queue.  Owner; if not, it will stand behind what is the newest message now. */
+bool trp_io_is_queued(const struct troupe_io *io);
+
+/** Whether `self` has an io that was adopted with this context, and not closed.  O(its ios). */
+bool trp_io_is_open(struct troupe_actor *self, const void *context);
+
+/** Which of `events` were noted; forgets them. */
+uint32_t trp_io_take_noted(struct troupe_io *io, uint32_t events);
+
 /* ---- what sched asks of lib ---- */
 
 /** Beyond what a `receive` returns, what `open` may say. */
 #define TRP_OPEN_DELIVER 100 /* give it to the behaviour like any message */
 #define TRP_OPEN_EXIT 101    /* the actor ends; the reason is set */
 #define TRP_OPEN_LATE 102    /* an answer nobody waits for any more */
+#define TRP_OPEN_SKIP 103    /* a request whose caller gave up: not handled */
 
 /** What a callback of the user's returned, so that `open` can return it: no number of ours. */
 static inline int trp_open_status(int status)
@@ -162,19 +394,31 @@ static inline int trp_open_status(int status)
     return status > TROUPE_DONE ? TROUPE_OK : status;
 }
 
+/** What comes through an alias, and what becomes of that. */
+struct trp_passage {
+    struct trp_alias *alias;
+    struct trp_watch *monitor; /* that ends with it */
+    bool once;                 /* it ends with the first message */
+    bool priority;             /* what comes through goes before the queue */
+};
+
 /**
  * How lib takes part in an actor's life.  lib/hooks.c defines the one table; sched knows how an actor
  * lives and dies, not who cares.
  */
 struct trp_hooks {
-    /** A message of kind REPLY, TIMEOUT or NOTICE was dequeued by its running receiver. */
+    /** A message of kind QUESTION, REPLY, TIMEOUT, NOTICE, CHANGE or JOB was dequeued by its running receiver. */
     int (*open)(struct troupe_actor *self, struct troupe_message *msg);
 
     /** Whether a NOTICE that is still queued is an exit signal that would end `self` now (it does not trap, the link
      * stands, the reason is not normal).  Changes nothing. */
     bool (*condemns)(const struct troupe_actor *self, const struct troupe_message *msg);
 
-    /** The block of a message of kind TIMEOUT or NOTICE is out of every queue.  `self` is the
+    /** Whether a NOTICE that was dequeued is heeded by one that is suspended: an exit signal that ends it, or, if it traps
+     * exits, one of its parent's or the runtime's.  Changes nothing. */
+    bool (*commands)(const struct troupe_actor *self, const struct troupe_message *msg);
+
+    /** The block of a message of kind TIMEOUT, NOTICE, CHANGE or JOB is out of every queue.  `self` is the
      * receiver if it is that which retires it, NULL if the message never got there. */
     void (*retire)(
         struct trp_context *context, struct troupe_actor *self, struct troupe_message *msg);
@@ -186,18 +430,31 @@ struct trp_hooks {
     /** init is over with TROUPE_OK; not called if it failed (then the actor exits). */
     void (*started)(struct troupe_actor *self);
 
+    /** Exit step 1: the end of `self`, which has an extra block, is decided; terminate and destroy are yet to come. */
+    void (*ending)(struct troupe_actor *self);
+
     /** Exit step 5: every request that `self` holds is answered with TROUPE_EDIED. */
     void (*bounce_held)(struct troupe_actor *self);
 
-    /** Exit step 6: calls `self` waits for are given up. */
+    /** Exit step 6: calls and jobs that `self` waits for are given up, and its monitors of groups. */
     void (*cancel)(struct troupe_actor *self);
 
-    /** Exit step 7: names become free (not when the mailbox is kept). */
-    void (*release)(struct troupe_actor *self);
+    /** Exit step 7: at most `budget` names become free, or groups are left; true when none is left (not called when the
+     * mailbox is kept). */
+    bool (*release)(struct troupe_actor *self, unsigned budget);
 
     /** Exit steps 8 and 9: seals the watchers and tells at most `budget` of them; true when all have been told.
      * When the mailbox is kept the seal is opened again at the end. */
     bool (*notify)(struct troupe_actor *self, const struct troupe_reason *reason, unsigned budget);
+
+    /** Under the lock of `extra`: whether `alias` leads to the actor whose that is, and how. */
+    bool (*find_alias)(struct trp_extra *extra, troupe_pid alias, struct trp_passage *out_passage);
+
+    /** Under the same lock, still: the message through one that ends with it was placed.  The alias ends. */
+    void (*spend_alias)(struct trp_extra *extra, struct trp_passage *passage);
+
+    /** After that, under no lock: what else ends with it. */
+    void (*follow_alias)(struct trp_context *context, const struct trp_passage *passage);
 
     /** The runtime stops: tells `pid` to shut down, in order.  False without memory for it: to be tried again. */
     bool (*shutdown)(struct troupe_runtime *runtime, troupe_pid pid);

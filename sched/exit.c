@@ -4,17 +4,18 @@
  *
  *    1  the reason is fixed; the first one stands           trp_exit_begin()
  *    2  the actor's code has stopped: its slice is here
- *    3  terminate, deferred cleanups, destroy, the arena
+ *    3  terminate, deferred cleanups, destroy, the arena; of one that crashed (contain.c) only the arena
  *    4  SEAL      no pid leads here any more
- *    5  DRAIN     queued messages end: requests are answered, others are dead letters
+ *    5  DRAIN     queued messages end, and those kept aside: requests are answered, others are dead letters
  *    6  CANCEL    timers, descriptors, calls it waits for
- *    7  RELEASE   its names are free
+ *    7  RELEASE   its names are free, and its groups left
  *    8  NOTIFY    nobody can begin to watch it,
  *    9            and whoever did is told
  *   10  BURY      the cell goes to its grace period
  *
- * Steps 5, 8 and 9 do TRP_EXIT_BUDGET things at a time, so that a million links do not hold a worker.  None of them
- * allocates.  With keep_mailbox steps 4, 5, 7 and 10 are left out: see `phase` in actor.h.
+ * Steps 5, 7, 8 and 9 do TRP_EXIT_BUDGET things at a time, so that a million links do not hold a worker.  None of them
+ * allocates.  With keep_mailbox steps 4, 7 and 10 are left out, and of 5 what is queued; the next life takes over what
+ * was kept aside as well, but for what belonged to this one: see `phase` in actor.h, trp_aside_bequeath().
  *
  * The seal is the pid: a sender that found the cell before step 4 may still push after step 5.  It did so
  * inside a read section, so after the grace period everything that raced in is there, and is disposed of then.
@@ -23,15 +24,19 @@
  */
 #include "exit.h"
 
+#include "aside.h"
 #include "core.h"
+#include "priority.h"
 #include "runtime.h"
 #include "send.h"
+#include "text.h"
 #include "worker.h"
 
 enum step {
     STEP_SEAL,
     STEP_DRAIN,
-    STEP_SPEND, /* of 5, what also an actor that keeps its mailbox does: end the message it was handling */
+    STEP_SPEND, /* of 5, what also an actor that keeps its mailbox does: end the message it was handling, */
+    STEP_ASIDE, /* and what it kept aside, as far as the next life does not take it over */
     STEP_CANCEL,
     STEP_RELEASE,
     STEP_NOTIFY,
@@ -59,15 +64,51 @@ static enum trp_phase phase_of(const struct troupe_actor *actor)
     return atomic_load_explicit(&actor->phase, memory_order_relaxed);
 }
 
+/* A crash is the actor's: its reason stays for take_crash(). */
 static void drop_reason(struct trp_worker *worker)
 {
-    if (worker->has_reason) {
+    if (worker->has_reason && !worker->crashed) {
         troupe_buffer_release(worker->reason.text);
         worker->has_reason = false;
     }
 }
 
+/* The worker of a thread actor (thread.h), or NULL. */
+static struct trp_worker *thread_of(const struct troupe_actor *actor)
+{
+    return actor->home > (TRP_HOME_PINNED | TRP_THREAD_FIRST)
+               ? actor->runtime->workers[(actor->home & ~TRP_HOME_PINNED) - 1]
+               : NULL;
+}
+
 /* ---- steps 1 to 3: in the actor's slice ---- */
+
+/* Each of these callbacks is code of the actor's own, which may block on a thread of its own. */
+static void go_out(struct trp_worker *worker)
+{
+    if (trp_unlikely(trp_worker_is_alone(worker))) {
+        trp_thread_go_out(worker);
+    }
+}
+
+static void come_in(struct trp_worker *worker)
+{
+    if (trp_unlikely(trp_worker_is_alone(worker))) {
+        trp_thread_come_in(worker);
+    }
+}
+
+static void end_callback(struct trp_worker *worker)
+{
+    come_in(worker);
+    drop_reason(worker);
+}
+
+/* Of an actor that crashed only what the library itself gives back is given back: its user's code does not run again. */
+static bool may_run(const struct trp_worker *worker, uintptr_t fn)
+{
+    return trp_likely(!worker->crashed) || trp_text_has(fn);
+}
 
 /* Each callback on its own: troupe_exit() inside one ends just that one. */
 static void terminate(
@@ -76,12 +117,17 @@ static void terminate(
     jmp_buf *outer = worker->unwind;
     jmp_buf here;
 
+    if (actor->behaviour->terminate == NULL) {
+        drop_reason(worker);
+        return;
+    }
     worker->unwind = &here;
-    if (actor->behaviour->terminate != NULL && _setjmp(here) == 0) {
+    if (_setjmp(here) == 0) {
+        go_out(worker);
         actor->behaviour->terminate(actor, actor->state, reason);
     }
     worker->unwind = outer;
-    drop_reason(worker);
+    end_callback(worker);
 }
 
 static void run_defer(struct trp_worker *worker, const struct trp_defer *defer)
@@ -91,10 +137,11 @@ static void run_defer(struct trp_worker *worker, const struct trp_defer *defer)
 
     worker->unwind = &here;
     if (_setjmp(here) == 0) {
+        go_out(worker);
         defer->fn(defer->arg);
     }
     worker->unwind = outer;
-    drop_reason(worker);
+    end_callback(worker);
 }
 
 static void run_defers(struct trp_worker *worker, struct trp_extra *extra)
@@ -103,7 +150,9 @@ static void run_defers(struct trp_worker *worker, struct trp_extra *extra)
         struct trp_defer *defer = extra->defers;
 
         extra->defers = defer->next;
-        run_defer(worker, defer);
+        if (may_run(worker, (uintptr_t)defer->fn)) {
+            run_defer(worker, defer);
+        }
     }
 }
 
@@ -112,37 +161,61 @@ static void destroy(struct trp_worker *worker, struct troupe_actor *actor)
     jmp_buf *outer = worker->unwind;
     jmp_buf here;
 
+    if (actor->behaviour->destroy == NULL ||
+        !may_run(worker, (uintptr_t)actor->behaviour->destroy)) {
+        drop_reason(worker);
+        return;
+    }
     worker->unwind = &here;
-    if (actor->behaviour->destroy != NULL && _setjmp(here) == 0) {
+    if (_setjmp(here) == 0) {
+        go_out(worker);
         actor->behaviour->destroy(actor->state);
     }
     worker->unwind = outer;
-    drop_reason(worker);
+    end_callback(worker);
 }
 
 static void report_failure(struct troupe_actor *actor, const struct troupe_reason *reason)
 {
     const char *text = troupe_reason_text(reason);
+    struct troupe_report event = {.kind = TROUPE_REPORT_FAILURE,
+        .pid = trp_actor_pid(actor),
+        .actor = actor->behaviour->name,
+        .reason = reason};
 
     if (reason->kind == TROUPE_EXIT_ERROR) {
-        trp_report(actor->runtime, TROUPE_REPORT_FAILURE, trp_actor_pid(actor),
-            actor->behaviour->name, "failed with error %d (%s)%s%s", reason->code,
+        trp_report_event(actor->runtime, &event, "failed with error %d (%s)%s%s", reason->code,
             troupe_strerror(reason->code), text[0] != '\0' ? ": " : "", text);
     } else {
-        trp_report(actor->runtime, TROUPE_REPORT_FAILURE, trp_actor_pid(actor),
-            actor->behaviour->name, "ended with reason %s", troupe_exit_name(reason->kind));
+        trp_report_event(
+            actor->runtime, &event, "ended with reason %s", troupe_exit_name(reason->kind));
     }
 }
 
+/* It crashed in one of the callbacks of its end: then that is why it ended. */
+static void take_crash(struct trp_worker *worker, struct troupe_reason *reason)
+{
+    if (worker->has_reason) {
+        troupe_buffer_release(reason->text);
+        *reason = worker->reason;
+        worker->has_reason = false;
+    }
+    worker->crashed = false;
+}
+
 void trp_exit_begin(
-    struct trp_worker *worker, struct troupe_actor *actor, const struct troupe_reason *reason)
+    struct trp_worker *worker, struct troupe_actor *actor, const struct troupe_reason *decided)
 {
     struct trp_extra *extra;
+    struct troupe_reason reason = *decided;
     enum trp_phase phase = phase_of(actor);
 
     trp_actor_set_phase(actor, TRP_PHASE_EXITING);
-    if (phase == TRP_PHASE_RUNNING && reason->kind != TROUPE_EXIT_KILLED) {
-        terminate(worker, actor, reason);
+    if (trp_actor_extra(actor) != NULL) {
+        trp_hooks.ending(actor);
+    }
+    if (phase == TRP_PHASE_RUNNING && reason.kind != TROUPE_EXIT_KILLED && !worker->crashed) {
+        terminate(worker, actor, &reason);
     }
     extra = trp_actor_extra(actor);
     if (extra != NULL) {
@@ -156,39 +229,39 @@ void trp_exit_begin(
     if (extra != NULL) {
         trp_arena_free(&extra->arena, &actor->runtime->memory);
     }
-    if (!troupe_reason_is_clean(reason)) {
-        trp_count(&worker->context.counters.failures, 1);
-        report_failure(actor, reason);
+    if (trp_unlikely(worker->crashed)) {
+        take_crash(worker, &reason);
     }
-    last_of(actor)->reason = *reason;
+    if (!troupe_reason_is_clean(&reason)) {
+        trp_count(&worker->context.counters.failures, 1);
+        if (trp_report_is_wanted(actor->runtime)) {
+            report_failure(actor, &reason);
+        }
+    }
+    last_of(actor)->reason = reason;
     last_of(actor)->step = actor->keep_mailbox ? STEP_SPEND : STEP_SEAL;
 }
 
 /* ---- steps 4 and 5 ---- */
 
-static void seal(struct troupe_actor *actor)
+static void seal(struct trp_context *context, struct troupe_actor *actor)
 {
     /* seq_cst: must not pass our look at `waiting`; a waiter registers, then looks at the pid.  One of the two sees the
      * other.  PAIR actor.waiting. */
     atomic_store_explicit(&actor->pid, TROUPE_NOBODY, memory_order_seq_cst);
-    if (atomic_load_explicit(&actor->waiting, memory_order_seq_cst) != 0) {
-        trp_send_release_waiters(actor);
-    }
-}
-
-void trp_exit_count_dropped(struct trp_context *context, const struct troupe_message *msg)
-{
-    if (msg->flags & TRP_MESSAGE_REQUEST) {
-        trp_count(&context->counters.bounced, 1);
-    } else {
-        trp_count(&context->counters.dead, 1);
+    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
+        trp_send_release_waiters(context, actor);
     }
 }
 
 static void report_dead_letters(struct troupe_actor *actor, unsigned count)
 {
-    trp_report(actor->runtime, TROUPE_REPORT_DEAD_LETTERS, trp_actor_pid(actor),
-        actor->behaviour->name, "%u message%s reached an actor that had ended", count,
+    struct troupe_report event = {.kind = TROUPE_REPORT_DEAD_LETTERS,
+        .pid = trp_actor_pid(actor),
+        .actor = actor->behaviour->name,
+        .count = count};
+
+    trp_report_event(actor->runtime, &event, "%u message%s reached an actor that had ended", count,
         count == 1 ? "" : "s");
 }
 
@@ -206,6 +279,33 @@ static bool spend(struct trp_context *context, struct troupe_actor *actor)
     return true;
 }
 
+/* Ends what is kept aside, or leaves it to the next life, at most the budget.  True: nothing is left. */
+static bool drain_aside(struct trp_context *context, struct troupe_actor *actor)
+{
+    unsigned dropped = 0;
+    struct troupe_message *msg = trp_aside_spent(actor);
+
+    trp_priority_shut(actor);
+    /* It was being handled. */
+    if (msg != NULL) {
+        trp_worker_retire(context, actor, msg, TROUPE_EDIED);
+    }
+
+    for (unsigned i = 0; i < TRP_EXIT_BUDGET && (msg = trp_aside_drain(actor)) != NULL; i++) {
+        if (actor->keep_mailbox && trp_aside_bequeath(actor, msg)) {
+            continue;
+        }
+        /* What it told itself is nobody's loss. */
+        dropped += (msg->flags & TRP_MESSAGE_INNER) == 0;
+        trp_message_count_dropped(context, msg);
+        trp_worker_retire(context, actor, msg, TROUPE_EDIED);
+    }
+    if (dropped > 0) {
+        report_dead_letters(actor, dropped);
+    }
+    return msg == NULL;
+}
+
 /* Ends what is queued, at most the budget.  True: nothing is left. */
 static bool drain(struct trp_context *context, struct troupe_actor *actor)
 {
@@ -220,7 +320,7 @@ static bool drain(struct trp_context *context, struct troupe_actor *actor)
             trp_worker_retire(context, actor, trp_message_of(spent), TROUPE_EDIED);
         }
         if (node != NULL) {
-            trp_exit_count_dropped(context, trp_message_of(node));
+            trp_message_count_dropped(context, trp_message_of(node));
             count++;
         } else if (spend(context, actor)) {
             /* relaxed: a message that comes just now is dealt with after the grace period at the latest. */
@@ -249,6 +349,7 @@ static void cancel(struct troupe_actor *actor)
 static void renew(struct troupe_actor *actor)
 {
     troupe_buffer_release(last_of(actor)->reason.text);
+    trp_priority_open(actor);
     /* relaxed: whoever reads it has the token, or only compares. */
     atomic_fetch_add_explicit(&actor->incarnation, 1, memory_order_relaxed);
 }
@@ -258,7 +359,7 @@ static void renew(struct troupe_actor *actor)
 static void forget_signals(struct troupe_actor *actor)
 {
     /* relaxed: the notices, which come after it, bring it to whoever may signal the next life. */
-    atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->signals, trp_aside_renew(actor), memory_order_relaxed);
 }
 
 /* The notices of an actor that keeps its mailbox are sent.  Returns how it goes on. */
@@ -300,8 +401,8 @@ void trp_exit_bury(struct trp_context *context, struct troupe_actor *actor)
     if (actor->arg_size > 0) {
         trp_memory_free(memory, (void *)(uintptr_t)actor->arg, actor->arg_size);
     }
+    /* Its size stays: who looks at the cell meanwhile (info.c) reads it. */
     actor->arg = NULL;
-    actor->arg_size = 0;
     trp_actor_set_phase(actor, TRP_PHASE_DEAD);
     trp_count_exited(&context->counters);
     actor->link = NULL;
@@ -313,6 +414,9 @@ void trp_exit_bury(struct trp_context *context, struct troupe_actor *actor)
     }
     zombies->last = actor;
     zombies->count++;
+    if (trp_unlikely(thread_of(actor) != NULL)) {
+        trp_thread_dismiss(thread_of(actor));
+    }
     /* seq_cst: after the count; the waiter sets `stopping`, then counts.  PAIR runtime.stopping. */
     if (atomic_load_explicit(&actor->runtime->stopping, memory_order_seq_cst)) {
         trp_event_wake(&actor->runtime->stopped);
@@ -394,7 +498,7 @@ static void reclaimed(struct trp_context *context, struct troupe_actor *actor)
         if (node == NULL) {
             break;
         }
-        trp_exit_count_dropped(context, trp_message_of(node));
+        trp_message_count_dropped(context, trp_message_of(node));
         count++;
     }
     if (actor->head != &actor->mailbox.stub) {
@@ -403,7 +507,7 @@ static void reclaimed(struct trp_context *context, struct troupe_actor *actor)
     if (count > 0) {
         report_dead_letters(actor, count);
     }
-    trp_actor_free_extra(actor);
+    trp_actor_free_extra(context, actor);
     trp_actor_set_phase(actor, TRP_PHASE_FREE);
     trp_table_give(&context->runtime->table, &context->cells, actor);
 }
@@ -430,25 +534,31 @@ enum trp_exit_outcome trp_exit_continue(struct trp_context *context, struct trou
 
     switch ((enum step)last->step) {
     case STEP_SEAL:
-        seal(actor);
+        seal(context, actor);
         last->step = STEP_DRAIN;
         /* fall through */
     case STEP_DRAIN:
         if (!drain(context, actor)) {
             return TRP_EXIT_MORE;
         }
-        last->step = STEP_CANCEL;
+        last->step = STEP_ASIDE;
         break;
     case STEP_SPEND:
         if (!spend(context, actor)) {
             return TRP_EXIT_MORE;
         }
-        last->step = STEP_CANCEL;
+        last->step = STEP_ASIDE;
         break;
     default:
         break;
     }
     switch ((enum step)last->step) {
+    case STEP_ASIDE:
+        if (trp_actor_extra(actor) != NULL && !drain_aside(context, actor)) {
+            return TRP_EXIT_MORE;
+        }
+        last->step = STEP_CANCEL;
+        /* fall through */
     case STEP_CANCEL:
         cancel(actor);
         last->step = STEP_RELEASE;
@@ -456,8 +566,10 @@ enum trp_exit_outcome trp_exit_continue(struct trp_context *context, struct trou
     case STEP_RELEASE:
         if (actor->keep_mailbox) {
             forget_signals(actor);
-        } else {
-            trp_hooks.release(actor);
+        } else if (!trp_hooks.release(actor, TRP_EXIT_BUDGET)) {
+            return TRP_EXIT_MORE;
+        } else if (thread_of(actor) != NULL) {
+            trp_thread_release(thread_of(actor));
         }
         last->step = STEP_NOTIFY;
         /* fall through */
@@ -523,13 +635,17 @@ int trp_actor_release(struct trp_context *context, troupe_pid pid)
     }
     actor->keep_mailbox = false;
     last_of(actor)->step = STEP_SEAL;
+    /* Now, and not in step 7, which may be long: its supervisor may start another one of this name at once. */
+    actor->context = context;
+    (void)trp_hooks.release(actor, TRP_EXIT_BUDGET);
+    actor->context = NULL;
     trp_worker_schedule(context, actor);
     return TROUPE_OK;
 }
 
 void trp_actor_discard(struct trp_context *context, struct troupe_actor *actor)
 {
-    seal(actor);
+    seal(context, actor);
     last_of(actor)->reason = (struct troupe_reason){.kind = TROUPE_EXIT_NORMAL};
     trp_exit_bury(context, actor);
     /* A worker looks after its zombies by itself; nobody does for foreign threads. */

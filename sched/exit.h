@@ -25,7 +25,7 @@ static_assert(sizeof(struct trp_last) <= TRP_STATE_INLINE, "fits where the state
  * nothing to destroy.
  */
 void trp_exit_begin(
-    struct trp_worker *worker, struct troupe_actor *actor, const struct troupe_reason *reason);
+    struct trp_worker *worker, struct troupe_actor *actor, const struct troupe_reason *decided);
 
 enum trp_exit_outcome {
     TRP_EXIT_MORE,    /* the budget is used up: queue the slot again */
@@ -42,9 +42,6 @@ void trp_exit_bury(struct trp_context *context, struct troupe_actor *actor);
 /** A bundle of cells has come back from its grace period (worker.returned): disposes of messages that raced in, and frees
  * the cells.  Context's owner. */
 void trp_exit_take_bundle(struct trp_context *context, struct trp_stack_entry *entry);
-
-/** Counts a message that will not be handled: a request as bounced, any other as dead. */
-void trp_exit_count_dropped(struct trp_context *context, const struct troupe_message *msg);
 
 /** Sends the context's zombies to their grace period.  `force`: also a few young ones. */
 void trp_exit_flush(struct trp_context *context, bool force);

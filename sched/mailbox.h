@@ -10,6 +10,7 @@
  *      | push, unpark            exchange, fetch-and: whoever saw the bit owns the new token
  *    HELD                      exactly one token: in a queue, or with a worker
  *      | park                    compare-and-swap tail: head -> stub | PARKED by the token's holder
+ *      | rest                    compare-and-swap tail: at -> at | PARKED: what is up to `at` stays queued
  *    PARKED
  *
  * No wake-up is lost: only a read-modify-write of `tail` clears the bit and makes the token, only the
@@ -22,10 +23,10 @@
  * The gap.  Between a sender's exchange and its store to `next` the list is cut: pop() finds
  * nothing and park() fails.  The reader then keeps its token and goes on with something else.
  *
- *                  push  unpark  pop park detach      -  may overlap
+ *                  push  unpark  reader               -  may overlap
  *    push           -     -       -               X  never overlap: the token's holder only
  *    unpark meet    -     -       -
- *    pop park detach  -   -       X
+ *    reader         -     -       X               pop park detach pick rest
  *
  * Model: test/model/mailbox.pml.  Interleavings: test/explore/part_mailbox.c.
  */
@@ -170,15 +171,72 @@ static inline TROUPE_CHECKED bool trp_mailbox_detach(
     return true;
 }
 
+/* ---- a reader that waits for something behind messages that it leaves where they are ---- */
+
+/** The newest node: what is pushed from here on stands behind it.  Token's holder. */
+static inline struct trp_node *trp_mailbox_newest(const struct trp_mailbox *mailbox)
+{
+    /* acquire: its `next`, which we shall read, is NULL until somebody links to it.  Whatever answers what we do next is pushed
+     * later: the exchanges of one word have one order.  PAIR mailbox.tail: the exchange in trp_mailbox_push(). */
+    uintptr_t tail = atomic_load_explicit(&mailbox->tail, memory_order_acquire);
+
+    return (struct trp_node *)(tail & ~TRP_MAILBOX_PARKED);
+}
+
+/** The node behind `at`; NULL: there is none, or in the gap.  Token's holder. */
+static inline struct trp_node *trp_mailbox_behind(const struct trp_node *at)
+{
+    /* acquire: the message's contents.  PAIR mailbox.next: release in trp_mailbox_push(). */
+    return atomic_load_explicit(&at->next, memory_order_acquire);
+}
+
+/**
+ * Takes `node`, which is behind `at`, out of the list.  Token's holder.  False: it is the newest, and in the gap; try again
+ * later.
+ */
+static inline TROUPE_CHECKED bool trp_mailbox_pick(
+    struct trp_mailbox *mailbox, struct trp_node *at, struct trp_node *node)
+{
+    struct trp_node *next = trp_mailbox_behind(node);
+    uintptr_t expected = (uintptr_t)node;
+
+    /* relaxed: `at` has been linked, so no sender writes it; if it becomes the newest, the swap publishes it. */
+    atomic_store_explicit(&at->next, next, memory_order_relaxed);
+    /* acq_rel: as the exchange in trp_mailbox_push().  PAIR mailbox.tail. */
+    if (next == NULL && !atomic_compare_exchange_strong_explicit(&mailbox->tail, &expected,
+                            (uintptr_t)at, memory_order_acq_rel, memory_order_relaxed)) {
+        /* relaxed: as above. */
+        atomic_store_explicit(&at->next, node, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
+/**
+ * Parks with what is queued up to `at`, if nothing was pushed behind it.  Token's holder.
+ *
+ * Returns true if parked: the token is gone, as in trp_mailbox_park().  False: more is there, or in the gap.
+ */
+static inline TROUPE_CHECKED bool trp_mailbox_rest(struct trp_mailbox *mailbox, struct trp_node *at)
+{
+    uintptr_t expected = (uintptr_t)at;
+
+    /* seq_cst: as in trp_mailbox_park().  PAIR mailbox.tail, PAIR actor.signals. */
+    return atomic_compare_exchange_strong_explicit(&mailbox->tail, &expected,
+        (uintptr_t)at | TRP_MAILBOX_PARKED, memory_order_seq_cst,
+        memory_order_relaxed /* failed: nothing was learnt */);
+}
+
 /**
  * Meets the reader: all that it did before it parked is known from here on, or it parks later and then knows what the
- * caller did before.  Any thread; wait-free; changes nothing.
+ * caller did before.  Returns whether it has parked.  Any thread; wait-free; changes nothing.
  */
-static inline void trp_mailbox_meet(struct trp_mailbox *mailbox)
+static inline bool trp_mailbox_meet(struct trp_mailbox *mailbox)
 {
     /* acq_rel: one of two read-modify-writes of a word is the later one, and acquires what the other released.
      * PAIR mailbox.tail: the compare-and-swap in trp_mailbox_park(). */
-    (void)atomic_fetch_or_explicit(&mailbox->tail, 0, memory_order_acq_rel);
+    return (atomic_fetch_or_explicit(&mailbox->tail, 0, memory_order_acq_rel) &
+               TRP_MAILBOX_PARKED) != 0;
 }
 
 /** Whether PARKED is set.  Any thread; a moment's view. */

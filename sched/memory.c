@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory.h"
 
+#include "callout.h"
 #include "seam.h"
 
 static void *default_allocate(void *context, size_t size, size_t align)
@@ -35,7 +36,9 @@ void *trp_memory_alloc(struct trp_memory *memory, size_t size, size_t align)
 
     /* No object is larger than half of the address space: also keeps the sum from wrapping. */
     if (size <= PTRDIFF_MAX && held + size <= memory->limit && !trp_fault(TRP_FAULT_ALLOC)) {
+        trp_callouts++;
         block = memory->allocator.allocate(memory->allocator.context, size, align);
+        trp_callouts--;
     }
     if (block == NULL) {
         /* relaxed: a count. */
@@ -49,7 +52,9 @@ void trp_memory_free(struct trp_memory *memory, void *block, size_t size)
     if (block == NULL) {
         return;
     }
+    trp_callouts++;
     memory->allocator.release(memory->allocator.context, block, size);
+    trp_callouts--;
     /* relaxed: a count. */
     atomic_fetch_sub_explicit(&memory->held, size, memory_order_relaxed);
 }

@@ -12,6 +12,15 @@ struct troupe_message *trp_message_new(
     return trp_message_create(&context->pool, type, size, flags);
 }
 
+void trp_message_count_dropped(struct trp_context *context, const struct troupe_message *msg)
+{
+    if (msg->flags & TRP_MESSAGE_REQUEST) {
+        trp_count(&context->counters.bounced, 1);
+    } else {
+        trp_count(&context->counters.dead, 1);
+    }
+}
+
 void trp_message_dispose(struct trp_context *context, struct troupe_message *msg, int status)
 {
     trp_message_empty(msg);
@@ -116,6 +125,9 @@ static struct troupe_message *move_out(struct trp_context *context, struct troup
 
         to->call = from->call;
         to->serial = from->serial;
+        to->deadline_ms = from->deadline_ms;
+        to->flags = from->flags;
+        copy->kind = TRP_MESSAGE_QUESTION;
         copy->flags |= TRP_MESSAGE_REQUEST;
         msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
     }
@@ -127,6 +139,7 @@ static struct troupe_message *move_out(struct trp_context *context, struct troup
 int troupe_take(
     struct troupe_actor *self, struct troupe_message *msg, struct troupe_message **out_msg)
 {
+    TRP_INSIDE(self);
     struct trp_extra *extra;
     struct troupe_message *copy;
 
@@ -134,7 +147,7 @@ int troupe_take(
         self->taken) {
         return TROUPE_EINVAL;
     }
-    extra = trp_actor_need_extra(self);
+    extra = trp_actor_need_extra(self->context, self);
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }

@@ -2,19 +2,20 @@
 /*
  * message.h - a message's header, and the blocks that messages are made of.
  *
- * A message is one block: a header of 32 bytes, for requests and answers an extension of 32 more, then
- * the body.  Up to 32 bytes of body fit in one cache line.
+ * A message is one block: a header of 32 bytes, for requests and answers an extension of 48 more, then
+ * the body.  Up to 32 bytes of body fit in one cache line; of a request or an answer 48 in two.
  *
  *   0  node.next   the mailbox's
  *   8  type        identity, destructor
  *  16  sender      who sent it
  *  24  size 4, block 1, kind 1, flags 2
- *  32  [extension: call, serial, held or status]  body
+ *  32  [extension: call, serial, held or status, deadline, flags]  body
  */
 #ifndef TRP_MESSAGE_H
 #define TRP_MESSAGE_H
 
 #include "base.h"
+#include "callout.h"
 #include "pool.h"
 
 #include <troupe/message.h>
@@ -24,23 +25,37 @@ struct trp_node {
     _Atomic(struct trp_node *) next;
 };
 
-/** Who acts on a message when it is dequeued, and who gets its block back. */
+/** Who acts on a message when it is dequeued, and who gets its block back.  What stands together is asked for together on
+ * the way of every message. */
 enum trp_message_kind {
-    TRP_MESSAGE_PLAIN,   /* a user's message, or a request: block from the pools */
-    TRP_MESSAGE_REPLY,   /* an answer: block from the pools; call.c finds whose */
-    TRP_MESSAGE_TICK,    /* the block is a timer (timer.h) */
-    TRP_MESSAGE_TIMEOUT, /* the block is a pending call whose time has passed (timer.h) */
-    TRP_MESSAGE_READY,   /* the block is an io (poller.h) */
-    TRP_MESSAGE_NOTICE,  /* the block is a watch: a down notice or an exit signal (lib/link.c) */
+    TRP_MESSAGE_PLAIN,    /* a user's message: block from the pools */
+    TRP_MESSAGE_QUESTION, /* a user's message that was sent as a request: block from the pools */
+    TRP_MESSAGE_REPLY,    /* an answer: block from the pools; call.c finds whose */
+    TRP_MESSAGE_TICK,     /* the block is a timer (timer.h) */
+    TRP_MESSAGE_READY,    /* the block is an io (poller.h) */
+    TRP_MESSAGE_TIMEOUT,  /* the block is a pending call whose time has passed (timer.h) */
+    TRP_MESSAGE_NOTICE,   /* the block is a watch: a down notice or an exit signal (lib/watch.h) */
+    TRP_MESSAGE_CHANGE,   /* the block is a watch of a group (lib/group.c) */
+    TRP_MESSAGE_JOB,      /* the block is a blocking job that is over (blocking.h) */
 };
 
 enum trp_message_flag {
-    TRP_MESSAGE_CHARGED = 1,  /* counts against the mailbox it is in */
-    TRP_MESSAGE_EXTENDED = 2, /* an extension stands between header and body */
-    TRP_MESSAGE_REQUEST = 4,  /* somebody waits for an answer to it */
-    TRP_MESSAGE_EMPTIED = 8,  /* its body moved on, or was destroyed */
-    TRP_MESSAGE_REFUSED = 16, /* a request that carries its answer, an error, for want of memory */
+    TRP_MESSAGE_CHARGED = 1,   /* counts against the mailbox it is in */
+    TRP_MESSAGE_REFUSED = 2,   /* a request that carries its answer, an error */
+    TRP_MESSAGE_REQUEST = 4,   /* somebody waits for an answer to it */
+    TRP_MESSAGE_EMPTIED = 8,   /* its body moved on, or was destroyed */
+    TRP_MESSAGE_EXTENDED = 16, /* an extension stands between header and body */
+    TRP_MESSAGE_STASHED = 32,  /* its handler has stashed it: see aside.h */
+    TRP_MESSAGE_WAITING = 64,  /* came while its receiver was suspended: see aside.h */
+    TRP_MESSAGE_SYSTEM = 128,  /* a QUESTION of lib/sys.c: handled also by one that is suspended */
+    TRP_MESSAGE_INNER = 256,   /* from the actor to itself (aside.h): no send makes one */
+    TRP_MESSAGE_OPENED = 512,  /* a NOTICE that is handled again: the runtime's part is over */
+    TRP_MESSAGE_PRIORITY =
+        1024, /* a NOTICE that its receiver wants before the queue: see priority.h */
 };
+
+/** Of a message whose block is not ended where it leaves the queue, but kept. */
+#define TRP_MESSAGE_ASIDE (TRP_MESSAGE_STASHED | TRP_MESSAGE_WAITING)
 
 /** `block` of a message whose memory came straight from the allocator. */
 #define TRP_BLOCK_LARGE 0xff
@@ -57,17 +72,35 @@ struct troupe_message {
 
 static_assert(sizeof(struct troupe_message) == 32, "a header is half a cache line");
 
+/** Whether a user sent it: no tick, notice or the like. */
+static inline bool trp_message_is_sent(const struct troupe_message *msg)
+{
+    return msg->kind == TRP_MESSAGE_PLAIN || msg->kind == TRP_MESSAGE_QUESTION;
+}
+
+/** How a request is to be treated (lib/call.c).  Its answer has the same flags. */
+enum trp_call_flag {
+    TRP_CALL_FOREIGN = 1,     /* asked by a foreign thread: see lib/foreign.c */
+    TRP_CALL_STEADFAST = 2,   /* handled whoever still waits */
+    TRP_CALL_SKIP_ORPHAN = 4, /* not handled if its asker has ended */
+    TRP_CALL_HEARD = 8,       /* it was given to a handler */
+};
+
 /** Ties a request and its answer to the pending call of whoever asked. */
 struct trp_extension {
-    void *call;      /* the record, type-stable: see timer.h; NULL: nobody waits (any more) */
+    void *call;      /* the record, type-stable: see timer.h */
     uint64_t serial; /* which use of the record; another one is a late answer */
     union {
         struct trp_list held; /* of a request that was taken: the list of its holder */
         int32_t status;       /* of an answer: TROUPE_OK, or why there is none */
     };
+    uint64_t
+        deadline_ms; /* until when what is asked on behalf of this message is wanted; TRP_NEVER */
+    uint32_t flags;  /* enum trp_call_flag */
 };
 
-static_assert(sizeof(struct trp_extension) == 32, "header and extension fill a cache line");
+static_assert(sizeof(struct trp_extension) == (size_t)TRP_MESSAGE_EXTENDED * 3,
+    "trp_message_body() multiplies the flag");
 
 static inline struct trp_extension *trp_message_extension(const struct troupe_message *msg)
 {
@@ -76,9 +109,9 @@ static inline struct trp_extension *trp_message_extension(const struct troupe_me
 
 static inline void *trp_message_body(const struct troupe_message *msg)
 {
-    /* The flag's value is the number of 16-byte steps to go: 2 << 4 is the extension's size. */
+    /* Three times the flag's value is the extension's size. */
     return (char *)(uintptr_t)msg + sizeof(struct troupe_message) +
-           ((size_t)(msg->flags & TRP_MESSAGE_EXTENDED) << 4);
+           (size_t)(msg->flags & TRP_MESSAGE_EXTENDED) * 3;
 }
 
 static inline struct troupe_message *trp_message_of(struct trp_node *node)
@@ -147,12 +180,14 @@ static inline struct troupe_message *trp_message_create(
 static inline void trp_message_empty(struct troupe_message *msg)
 {
     if (msg->type->destroy != NULL && (msg->flags & TRP_MESSAGE_EMPTIED) == 0) {
+        trp_callouts++;
         msg->type->destroy(trp_message_body(msg));
+        trp_callouts--;
     }
     msg->flags |= TRP_MESSAGE_EMPTIED;
 }
 
-/** Gives the block of a PLAIN or REPLY message back.  Does not look at the body. */
+/** Gives the block of a PLAIN, QUESTION or REPLY message back.  Does not look at the body. */
 static inline void trp_message_free(struct trp_pool *pool, struct troupe_message *msg)
 {
     if (trp_likely(msg->block != TRP_BLOCK_LARGE)) {
@@ -165,7 +200,10 @@ static inline void trp_message_free(struct trp_pool *pool, struct troupe_message
 /** What a message weighs in the charge: the bytes of its block. */
 static inline uint32_t trp_message_weight(const struct troupe_message *msg)
 {
-    return msg->block == TRP_BLOCK_LARGE ? msg->size + 64 : trp_pool_size(msg->block);
+    if (trp_unlikely(msg->block == TRP_BLOCK_LARGE)) {
+        return msg->size + 64;
+    }
+    return trp_pool_size(msg->block);
 }
 
 #endif

@@ -138,6 +138,12 @@ bool trp_park_wants_wake(const struct trp_park *park)
     return searching_of(word) == 0 && parked_of(word) > 0;
 }
 
+bool trp_park_any(const struct trp_park *park)
+{
+    /* seq_cst: as in trp_park_wants_wake(). */
+    return parked_of(atomic_load_explicit(&park->word, memory_order_seq_cst)) > 0;
+}
+
 /* Under lock.  Takes one worker to be woken, counted as searching; *out_polls: it sleeps in the poller. */
 static struct trp_worker *pick(struct trp_park *park, bool *out_polls)
 {

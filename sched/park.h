@@ -76,6 +76,9 @@ void trp_park_wake_all(struct trp_park *park);
  * as above. */
 bool trp_park_wants_wake(const struct trp_park *park);
 
+/** Whether any worker is parked: one load, any thread, after the caller has published as above. */
+bool trp_park_any(const struct trp_park *park);
+
 /** Whether every worker is parked: exact, in one order with every enter and leave. */
 bool trp_park_all_sleep(struct trp_park *park);
 

@@ -138,7 +138,8 @@ static void io_free(struct trp_reclaim *reclaim)
     trp_memory_free(io->memory, io, sizeof *io);
 }
 
-static struct troupe_io *io_new(struct troupe_actor *self, int fd, void *context)
+static struct troupe_io *io_new(
+    struct troupe_actor *self, int fd, void *context, trp_io_close_fn on_close)
 {
     struct trp_memory *memory = trp_runtime_memory(self->runtime);
     struct troupe_io *io = trp_memory_alloc(memory, sizeof *io, TRP_CACHE_LINE);
@@ -146,7 +147,7 @@ static struct troupe_io *io_new(struct troupe_actor *self, int fd, void *context
     if (io == NULL) {
         return NULL;
     }
-    *io = (struct troupe_io){.fd = fd, .owner = self, .memory = memory};
+    *io = (struct troupe_io){.fd = fd, .owner = self, .memory = memory, .on_close = on_close};
     io->poller = trp_runtime_poller(self->runtime);
     io->message.type = &troupe_ready;
     io->message.sender = TROUPE_NOBODY;
@@ -174,11 +175,17 @@ static void io_send(struct trp_context *context, struct troupe_io *io)
 
 static void io_close(struct trp_extra *extra, struct troupe_io *io)
 {
+    trp_io_close_fn on_close = io->on_close;
+    void *context = io->ready.context;
+
     trp_list_remove(&io->entry);
     extra->io_count--;
     trp_poller_remove(io->poller, io);
     if (word_close(io)) {
         trp_reclaim_later(&io->reclaim, io_free);
+    }
+    if (on_close != NULL) {
+        on_close(context);
     }
 }
 
@@ -202,15 +209,12 @@ bool trp_io_open(const struct troupe_actor *self, struct troupe_message *msg)
     if (events == 0) {
         return false;
     }
+    if (io->on_close != NULL) {
+        io->noted |= events;
+        return false;
+    }
     io->ready.events = events;
     return true;
-}
-
-/* An actor on its way out drains its queue: what it sent to itself again would have no end. */
-static bool is_running(const struct troupe_actor *self)
-{
-    /* relaxed: the token's holder asks. */
-    return atomic_load_explicit(&self->phase, memory_order_relaxed) == TRP_PHASE_RUNNING;
 }
 
 void trp_io_retire(
@@ -218,7 +222,8 @@ void trp_io_retire(
 {
     struct troupe_io *io = io_of(msg);
 
-    switch (word_retire(io, self != NULL && is_running(self))) {
+    /* An actor on its way out drains its queue: what it sent to itself again would have no end. */
+    switch (word_retire(io, self != NULL && trp_actor_is_receiving(self))) {
     case TRP_IO_AGAIN:
         io_send(context, io);
         break;
@@ -252,8 +257,10 @@ static bool is_nonblocking(int fd)
     return flags >= 0 && (flags & O_NONBLOCK) != 0;
 }
 
-int troupe_io_open(struct troupe_actor *self, int fd, void *context, struct troupe_io **out_io)
+static int adopt(struct troupe_actor *self, int fd, void *context, trp_io_close_fn on_close,
+    struct troupe_io **out_io)
 {
+    TRP_INSIDE(self);
     struct trp_extra *extra;
     struct troupe_io *io;
     int error;
@@ -261,14 +268,14 @@ int troupe_io_open(struct troupe_actor *self, int fd, void *context, struct trou
     if (!trp_actor_is_mine(self) || out_io == NULL || !is_nonblocking(fd)) {
         return TROUPE_EINVAL;
     }
-    extra = trp_actor_need_extra(self);
+    extra = trp_actor_need_extra(self->context, self);
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
     if (extra->io_count >= trp_runtime_limits(self->runtime)->actor_ios) {
         return TROUPE_ELIMIT;
     }
-    io = io_new(self, fd, context);
+    io = io_new(self, fd, context, on_close);
     if (io == NULL) {
         return TROUPE_ENOMEM;
     }
@@ -286,6 +293,11 @@ int troupe_io_open(struct troupe_actor *self, int fd, void *context, struct trou
     return TROUPE_OK;
 }
 
+int troupe_io_open(struct troupe_actor *self, int fd, void *context, struct troupe_io **out_io)
+{
+    return adopt(self, fd, context, NULL, out_io);
+}
+
 int troupe_io_fd(const struct troupe_io *io)
 {
     return io != NULL ? io->fd : TROUPE_EINVAL;
@@ -293,6 +305,7 @@ int troupe_io_fd(const struct troupe_io *io)
 
 void troupe_io_again(struct troupe_actor *self, struct troupe_io *io)
 {
+    TRP_INSIDE(self);
     if (io == NULL || !trp_actor_is_mine(self) || io->owner != self) {
         return;
     }
@@ -301,8 +314,69 @@ void troupe_io_again(struct troupe_actor *self, struct troupe_io *io)
 
 void troupe_io_close(struct troupe_actor *self, struct troupe_io *io)
 {
+    TRP_INSIDE(self);
     if (io == NULL || !trp_actor_is_mine(self) || io->owner != self) {
         return;
     }
     io_close(trp_actor_extra(self), io);
+}
+
+/* ---- readiness that is waited for (lib/await.c) ---- */
+
+int trp_io_adopt(struct troupe_actor *self, int fd, void *context, trp_io_close_fn on_close,
+    struct troupe_io **out_io)
+{
+    trp_assert(on_close != NULL);
+    return adopt(self, fd, context, on_close, out_io);
+}
+
+bool trp_io_is_noted(const struct troupe_message *msg)
+{
+    return msg->kind == TRP_MESSAGE_READY &&
+           trp_container_of(msg, const struct troupe_io, message)->on_close != NULL;
+}
+
+bool trp_io_brings(const struct troupe_io *io, const struct troupe_message *msg)
+{
+    return msg == &io->message;
+}
+
+bool trp_io_is_stale(const struct troupe_message *msg)
+{
+    /* relaxed: the owner closes, and asks. */
+    return trp_io_is_noted(msg) &&
+           (atomic_load_explicit(&trp_container_of(msg, const struct troupe_io, message)->word,
+                memory_order_relaxed) &
+               TRP_IO_CLOSED) != 0;
+}
+
+bool trp_io_is_queued(const struct troupe_io *io)
+{
+    /* acquire: if it is clear, whoever sends the message pushes it behind all that the owner has seen: the block's last
+     * message was retired by the owner itself.  PAIR io.word: word_notice(). */
+    return (atomic_load_explicit(&io->word, memory_order_acquire) & TRP_IO_QUEUED) != 0;
+}
+
+bool trp_io_is_open(struct troupe_actor *self, const void *context)
+{
+    struct trp_extra *extra = trp_actor_extra(self);
+    struct trp_list *entry = extra != NULL ? extra->ios.next : NULL;
+
+    while (entry != NULL && entry != &extra->ios) {
+        const struct troupe_io *io = trp_container_of(entry, const struct troupe_io, entry);
+
+        if (io->on_close != NULL && io->ready.context == context) {
+            return true;
+        }
+        entry = entry->next;
+    }
+    return false;
+}
+
+uint32_t trp_io_take_noted(struct troupe_io *io, uint32_t events)
+{
+    uint32_t noted = io->noted & events;
+
+    io->noted &= ~events;
+    return noted;
 }

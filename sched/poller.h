@@ -50,6 +50,10 @@ int trp_poller_fd(const struct trp_poller *poller);
 /** Whether any descriptor is registered (besides the poller's own).  Any thread; a moment's view. */
 bool trp_poller_has_ios(const struct trp_poller *poller);
 
+/** What the owner of an io had to do with it (core.h, trp_io_adopt()): called once, when it is closed or the owner's
+ * incarnation ends. */
+typedef void (*trp_io_close_fn)(void *context);
+
 /* ---- the worker's side ---- */
 
 /** A READY message was dequeued: fills in its body.  False: nothing to tell any more. */

@@ -20,10 +20,15 @@ struct troupe_io {
     struct troupe_actor *owner;
     struct trp_poller *poller;
     struct trp_memory *memory;
+    trp_io_close_fn
+        on_close; /* of trp_io_adopt(); or NULL: its readiness is a message to the user */
 
     _Atomic uint32_t word; /* any thread: see poller.c */
 
-    struct trp_list entry;      /* the owner's: in its list of ios */
+    /* The owner's. */
+    uint32_t noted;        /* events that were opened, and nobody asked for yet */
+    struct trp_list entry; /* in its list of ios */
+
     struct trp_reclaim reclaim; /* once closed and out of the queue */
 };
 

@@ -96,6 +96,12 @@ static unsigned cgroup_cpus(void)
     }
 }
 
+size_t trp_port_page_size(void)
+{
+    /* POSIX requires it: it does not fail. */
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 unsigned trp_port_cpus(void)
 {
     cpu_set_t set;

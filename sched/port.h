@@ -29,6 +29,9 @@ uint64_t trp_port_random(void);
 /** How many threads may run at a time: cpuset and cgroup quota together, at least 1. */
 unsigned trp_port_cpus(void);
 
+/** Bytes of a page of memory. */
+size_t trp_port_page_size(void);
+
 /** Starts a thread that blocks all signals.  TROUPE_ESYSTEM. */
 TROUPE_CHECKED int trp_port_thread_start(
     struct trp_port_thread *thread, const char *name, void (*run)(void *arg), void *arg);

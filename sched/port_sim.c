@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "lock.h"
 #include "poison.h"
@@ -311,6 +312,30 @@ static uint64_t next_deadline(void)
     return until_ns;
 }
 
+/* Whether an actor waits for that worker, and none other may run it; one that has not begun sleeps until the start. */
+static bool has_pinned(const struct trp_worker *worker)
+{
+    /* relaxed: there is one thread at a time. */
+    return worker->pinned_first != NULL ||
+           atomic_load_explicit(&worker->arrived, memory_order_relaxed) != NULL;
+}
+
+static bool is_thread_left(const struct troupe_runtime *runtime)
+{
+    unsigned count = trp_threads_made(runtime);
+
+    /* relaxed: as above. */
+    if (atomic_load_explicit(&runtime->thread_actors.open, memory_order_relaxed) == 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (has_pinned(runtime->workers[TRP_THREAD_FIRST + i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* All sleep: whether there is something that one of the workers should have been woken for. */
 static bool is_work_left(void)
 {
@@ -323,17 +348,18 @@ static bool is_work_left(void)
     if (!trp_inject_is_empty(&runtime->inject)) {
         return true;
     }
-    /* relaxed, here and below: there is one thread. */
+    /* relaxed, here and below: there is one thread at a time. */
     count = atomic_load_explicit(&runtime->running, memory_order_relaxed);
     for (unsigned i = 0; i < count; i++) {
         struct trp_worker *worker = runtime->workers[i];
 
-        if (!trp_runq_is_empty(&worker->runq) ||
+        if (!trp_runq_is_empty(&worker->runq) || has_pinned(worker) ||
+            /* relaxed: as above. */
             atomic_load_explicit(&worker->lifo, memory_order_relaxed) != NULL) {
             return true;
         }
     }
-    return false;
+    return is_thread_left(runtime);
 }
 
 /* Whether trp_sim_run() returns, `ready` others being ready. */
@@ -611,6 +637,12 @@ uint64_t trp_port_now_ns(void)
 uint64_t trp_port_random(void)
 {
     return next_random();
+}
+
+/* The machine's: the memory is real. */
+size_t trp_port_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 unsigned trp_port_cpus(void)

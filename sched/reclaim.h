@@ -6,7 +6,7 @@
  * cell, once a slice, and is *offline* while it sleeps and outside of troupe.  What was retired is handed back when
  * every thread that was online then has been quiescent or offline since: the grace period.
  *
- * With inject.c and lib/registry.c the only files that include liburcu.  reclaim_sim.c is the twin for simulation,
+ * With inject.c and lib/name_table.c the only files that include liburcu.  reclaim_sim.c is the twin for simulation,
  * where the readers are virtual threads.
  */
 #ifndef TRP_RECLAIM_H

@@ -3,7 +3,7 @@
  * reclaim_sim.c - the twin of reclaim.c: readers are virtual threads, each a bit, and what is retired waits for the
  * bits that were online then.  A virtual thread of its own hands it back, some time after the last of them has passed.
  *
- * The one thread there is is registered with liburcu as well, because lib/registry.c's table is resized by a thread of
+ * The one thread there is is registered with liburcu as well, because lib/name_table.c's table is resized by a thread of
  * liburcu's: it is online while any virtual thread is, and quiescent when the only one that is says so.
  */
 #include "reclaim_sim.h"

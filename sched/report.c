@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "callout.h"
 #include "core.h"
 #include "port.h"
 #include "runtime.h"
@@ -14,7 +15,9 @@ void trp_reporter_init(struct trp_reporter *reporter, troupe_report_fn report, v
     reporter->context = context;
     reporter->second = 0;
     reporter->count = 0;
-    reporter->dropped = 0;
+    reporter->told = 0;
+    atomic_init(&reporter->callers, 0);
+    atomic_init(&reporter->left_out, 0);
     trp_lock_init(&reporter->lock);
 }
 
@@ -46,12 +49,40 @@ static void call_back(struct trp_reporter *reporter, const struct troupe_report 
     struct call call = {reporter, innermost};
 
     innermost = &call;
+    trp_callouts++;
     reporter->report(reporter->context, report);
+    trp_callouts--;
     innermost = call.outer;
 }
 
-/* Under lock.  Whether one more may be made now. */
-static bool may_report(struct trp_reporter *reporter)
+static void leave_out(struct trp_reporter *reporter)
+{
+    /* relaxed: a number. */
+    atomic_fetch_add_explicit(&reporter->left_out, 1, memory_order_relaxed);
+}
+
+/* Waits for its turn.  False: too many do. */
+static bool enter(struct trp_reporter *reporter)
+{
+    /* relaxed, here and in leave(): a number; the lock orders the rest. */
+    if (atomic_fetch_add_explicit(&reporter->callers, 1, memory_order_relaxed) >=
+        TRP_REPORT_CALLERS) {
+        atomic_fetch_sub_explicit(&reporter->callers, 1, memory_order_relaxed);
+        return false;
+    }
+    trp_lock_take(&reporter->lock);
+    return true;
+}
+
+static void leave(struct trp_reporter *reporter)
+{
+    trp_lock_give(&reporter->lock);
+    /* relaxed: see enter(). */
+    atomic_fetch_sub_explicit(&reporter->callers, 1, memory_order_relaxed);
+}
+
+/* Under lock.  Which one of this second's reports the next one is. */
+static uint32_t count_report(struct trp_reporter *reporter)
 {
     uint64_t second = trp_port_now_ns() / 1000000000U;
 
@@ -59,40 +90,84 @@ static bool may_report(struct trp_reporter *reporter)
         reporter->second = second;
         reporter->count = 0;
     }
-    if (reporter->count >= TRP_REPORT_RATE) {
-        reporter->dropped++;
-        return false;
+    return reporter->count < UINT32_MAX ? ++reporter->count : UINT32_MAX;
+}
+
+/* Under lock. */
+static void report_text(struct trp_reporter *reporter, const struct troupe_report *event,
+    const char *format, va_list args)
+{
+    struct troupe_report report = *event;
+    uint64_t left_out = trp_reporter_left_out(reporter);
+    char text[TRP_REPORT_TEXT];
+
+    vsnprintf(text, sizeof text, format, args);
+    report.text = text;
+    report.dropped = left_out - reporter->told;
+    reporter->told = left_out;
+    call_back(reporter, &report);
+}
+
+/* Under lock. */
+static void report_flood(struct trp_reporter *reporter)
+{
+    struct troupe_report report = {.kind = TROUPE_REPORT_FLOOD,
+        .pid = TROUPE_NOBODY,
+        .actor = "",
+        .text =
+            "there are too many reports: until the second is over they are left out and counted"};
+
+    call_back(reporter, &report);
+}
+
+static void report_va(struct troupe_runtime *runtime, const struct troupe_report *event,
+    const char *format, va_list args)
+{
+    struct trp_reporter *reporter = &runtime->reporter;
+    uint32_t number;
+
+    if (reporter->report == NULL) {
+        return;
     }
-    reporter->count++;
-    return true;
+    /* In the callback we hold the lock already. */
+    if (is_in_callback(reporter) || !enter(reporter)) {
+        leave_out(reporter);
+        return;
+    }
+    number = count_report(reporter);
+    if (number < TRP_REPORT_RATE) {
+        report_text(reporter, event, format, args);
+    } else {
+        leave_out(reporter);
+    }
+    if (number == TRP_REPORT_RATE) {
+        report_flood(reporter);
+    }
+    leave(reporter);
+}
+
+bool trp_report_is_wanted(const struct troupe_runtime *runtime)
+{
+    return runtime->reporter.report != NULL;
+}
+
+void trp_report_event(
+    struct troupe_runtime *runtime, const struct troupe_report *event, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    report_va(runtime, event, format, args);
+    va_end(args);
 }
 
 void trp_report(struct troupe_runtime *runtime, enum troupe_report_kind kind, troupe_pid pid,
     const char *actor, const char *format, ...)
 {
-    struct trp_reporter *reporter = &runtime->reporter;
-    struct troupe_report report = {.kind = kind, .pid = pid, .actor = actor};
-    char text[TRP_REPORT_TEXT];
+    struct troupe_report event = {.kind = kind, .pid = pid, .actor = actor};
+    va_list args;
 
-    if (reporter->report == NULL) {
-        return;
-    }
-    if (is_in_callback(reporter)) {
-        /* We hold the lock already. */
-        reporter->dropped++;
-        return;
-    }
-    trp_lock_take(&reporter->lock);
-    if (may_report(reporter)) {
-        va_list args;
-
-        va_start(args, format);
-        vsnprintf(text, sizeof text, format, args);
-        va_end(args);
-        report.text = text;
-        report.dropped = reporter->dropped;
-        reporter->dropped = 0;
-        call_back(reporter, &report);
-    }
-    trp_lock_give(&reporter->lock);
+    va_start(args, format);
+    report_va(runtime, &event, format, args);
+    va_end(args);
 }

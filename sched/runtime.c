@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "contain.h"
 #include "exit.h"
 #include "port.h"
 
@@ -29,6 +30,13 @@ static void set_limits(struct troupe_limits *limits, const struct troupe_limits 
     limits->actor_watches = or_default(asked->actor_watches, 1048576);
     limits->actor_ios = or_default(asked->actor_ios, 65536);
     limits->names = or_default(asked->names, 1048576);
+    limits->groups = or_default(asked->groups, 1048576);
+    limits->group_members = or_default(asked->group_members, 1048576);
+    limits->actor_groups = or_default(asked->actor_groups, 65536);
+    limits->actor_stash = or_default(asked->actor_stash, 1024);
+    limits->actor_jobs = or_default(asked->actor_jobs, 1024);
+    limits->threads = or_default(asked->threads, 256);
+    limits->actor_aliases = or_default(asked->actor_aliases, 1U << 20);
     limits->memory = asked->memory > 0 ? asked->memory : (uint64_t)1 << 40;
 }
 
@@ -38,8 +46,26 @@ static bool are_options_right(const struct troupe_runtime_options *options)
 
     return options->workers >= TROUPE_NO_THREADS && options->workers <= TROUPE_WORKERS_MAX &&
            options->watchdog_ms >= TROUPE_NO_WATCHDOG &&
+           (unsigned)options->faults <= TROUPE_FAULTS_LEAVE &&
            options->limits.actors < (uint32_t)1 << 28 &&
+           options->limits.threads <= TROUPE_THREADS_MAX && options->blocking_threads >= 0 &&
+           options->blocking_threads <= TROUPE_BLOCKING_THREADS_MAX &&
+           options->blocking_idle_ms >= 0 && options->queue_low <= options->queue_high &&
            (allocator == NULL || (allocator->allocate != NULL && allocator->release != NULL));
+}
+
+static void set_blocking(struct troupe_runtime_options *options, unsigned cpus)
+{
+    if (options->blocking_threads == 0) {
+        unsigned count = cpus > 2 ? 4 * cpus : 8;
+
+        options->blocking_threads =
+            count < TROUPE_BLOCKING_THREADS_MAX ? (int)count : TROUPE_BLOCKING_THREADS_MAX;
+    }
+    options->blocking_queue = or_default(options->blocking_queue, 1024);
+    if (options->blocking_idle_ms == 0) {
+        options->blocking_idle_ms = 10000;
+    }
 }
 
 static void set_options(
@@ -64,6 +90,8 @@ static void set_options(
     if (options->watchdog_ms == 0) {
         runtime->options.watchdog_ms = 10;
     }
+    set_blocking(&runtime->options, cpus);
+    runtime->options.queue_low = or_default(options->queue_low, options->queue_high / 2);
     if (options->seed == 0) {
         runtime->options.seed = trp_port_random();
     }
@@ -85,14 +113,24 @@ static int make_worker(struct troupe_runtime *runtime, unsigned index)
     return TROUPE_OK;
 }
 
+static void free_worker(struct troupe_runtime *runtime, struct trp_worker *worker)
+{
+    trp_contain_release(worker);
+    trp_pool_fini(&worker->context.pool);
+    trp_lock_fini(&worker->wheel.lock);
+    trp_memory_free(&runtime->memory, worker, sizeof *worker);
+}
+
 static void free_workers(struct troupe_runtime *runtime)
 {
     unsigned count = trp_runtime_running(runtime);
+    unsigned threads = trp_threads_made(runtime);
 
     for (unsigned i = 0; i < count; i++) {
-        trp_pool_fini(&runtime->workers[i]->context.pool);
-        trp_lock_fini(&runtime->workers[i]->wheel.lock);
-        trp_memory_free(&runtime->memory, runtime->workers[i], sizeof *runtime->workers[i]);
+        free_worker(runtime, runtime->workers[i]);
+    }
+    for (unsigned i = 0; i < threads; i++) {
+        free_worker(runtime, runtime->workers[TRP_THREAD_FIRST + i]);
     }
 }
 
@@ -124,12 +162,16 @@ static void init_parts(struct troupe_runtime *runtime)
     trp_reporter_init(&runtime->reporter, runtime->options.report, runtime->options.report_context);
     trp_park_init(&runtime->park);
     trp_inject_init(&runtime->inject, runtime->shard_count);
+    trp_threads_init(&runtime->thread_actors);
+    trp_stacks_init(&runtime->stacks, &runtime->memory, trp_port_page_size());
     init_shards(runtime);
 }
 
 static void fini_parts(struct troupe_runtime *runtime)
 {
     fini_shards(runtime);
+    trp_threads_fini(&runtime->thread_actors);
+    trp_stacks_fini(&runtime->stacks);
     trp_inject_fini(&runtime->inject);
     trp_park_fini(&runtime->park);
     trp_reporter_fini(&runtime->reporter);
@@ -148,6 +190,12 @@ static int make_parts(struct troupe_runtime *runtime)
     if (error < 0) {
         goto fail_table;
     }
+    error = trp_blocking_init(&runtime->blocking, runtime,
+        (unsigned)runtime->options.blocking_threads, runtime->options.blocking_queue,
+        (uint64_t)runtime->options.blocking_idle_ms * 1000000U);
+    if (error < 0) {
+        goto fail_poller;
+    }
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         error = make_worker(runtime, i);
         if (error < 0) {
@@ -162,6 +210,8 @@ static int make_parts(struct troupe_runtime *runtime)
 
 fail_workers:
     free_workers(runtime);
+    trp_blocking_fini(&runtime->blocking);
+fail_poller:
     trp_poller_destroy(runtime->poller, &runtime->memory);
 fail_table:
     trp_table_fini(&runtime->table);
@@ -180,6 +230,9 @@ int troupe_runtime_create_sized(const struct troupe_runtime_options *given, size
         (given != NULL && trp_options_read(&options, sizeof options, given, options_size) < 0) ||
         !are_options_right(&options)) {
         return TROUPE_EINVAL;
+    }
+    if (options.faults == TROUPE_FAULTS_CONTAIN && !trp_contain_can()) {
+        return TROUPE_ESYSTEM;
     }
     error = trp_reclaim_attach();
     if (error < 0) {
@@ -202,6 +255,7 @@ int troupe_runtime_create_sized(const struct troupe_runtime_options *given, size
         return error;
     }
     trp_reclaim_open();
+    trp_contain_open(&runtime->options);
     *out_runtime = runtime;
     return TROUPE_OK;
 }
@@ -215,6 +269,7 @@ static void worker_main(void *arg)
     int error = trp_reclaim_attach();
 
     trp_assert(error == TROUPE_OK);
+    trp_contain_sit(worker, true);
     (void)trp_reclaim_enter();
     trp_worker_begin(worker);
     for (;;) {
@@ -227,6 +282,7 @@ static void worker_main(void *arg)
         case TRP_STEP_STOP:
             trp_reclaim_leave(true);
             trp_reclaim_detach();
+            trp_contain_rise(worker);
             return;
         }
     }
@@ -235,8 +291,11 @@ static void worker_main(void *arg)
 static int start_worker(struct troupe_runtime *runtime, unsigned index)
 {
     struct trp_worker *worker = runtime->workers[index];
-    int error;
+    int error = trp_contain_prepare(worker);
 
+    if (error < 0) {
+        return error;
+    }
     trp_park_join(&runtime->park);
     error = trp_port_thread_start(&worker->thread, "troupe", worker_main, worker);
     if (error < 0) {
@@ -301,6 +360,9 @@ static int start_locked(struct troupe_runtime *runtime)
     if (runtime->state != TRP_RUNTIME_CREATED) {
         return TROUPE_EBUSY;
     }
+    if (!runtime->threads && trp_contain_prepare(runtime->workers[0]) < 0) {
+        return TROUPE_ESYSTEM;
+    }
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         if (!runtime->threads) {
             trp_park_join(&runtime->park);
@@ -320,6 +382,7 @@ static int start_locked(struct troupe_runtime *runtime)
         trp_poller_wake(runtime->poller);
     }
     runtime->state = TRP_RUNTIME_STARTED;
+    trp_threads_open(runtime);
     return TROUPE_OK;
 }
 
@@ -354,6 +417,7 @@ static void add_counters(struct troupe_books *books, const struct trp_counters *
     ADD(bounced);
     ADD(unknown);
     ADD(late);
+    ADD(skipped);
     ADD(spawned);
     /* acquire: of each end that we count, the spawn is found by who counts after us.  PAIR books.exited: trp_count_exited(). */
     books->exited += atomic_load_explicit(&counters->exited, memory_order_acquire);
@@ -369,10 +433,14 @@ static void add_counters(struct troupe_books *books, const struct trp_counters *
 static void read_books(struct troupe_runtime *runtime, struct troupe_books *books)
 {
     unsigned count = trp_runtime_running(runtime);
+    unsigned threads = trp_threads_made(runtime);
 
     memset(books, 0, sizeof *books);
     for (unsigned i = 0; i < count; i++) {
         add_counters(books, &runtime->workers[i]->context.counters);
+    }
+    for (unsigned i = 0; i < threads; i++) {
+        add_counters(books, &runtime->workers[TRP_THREAD_FIRST + i]->context.counters);
     }
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         add_counters(books, &runtime->shards[i].context.counters);
@@ -381,6 +449,7 @@ static void read_books(struct troupe_runtime *runtime, struct troupe_books *book
         books->sent - books->handled - books->refused - books->shed - books->dead - books->bounced;
     /* relaxed: each number is a little old. */
     books->stuck = atomic_load_explicit(&runtime->watchdog.stuck, memory_order_relaxed);
+    books->unreported = trp_reporter_left_out(&runtime->reporter);
     books->memory = atomic_load_explicit(&runtime->memory.held, memory_order_relaxed);
 }
 
@@ -426,6 +495,7 @@ static uint64_t run_until(struct troupe_runtime *runtime, uint64_t end_ns)
     struct trp_worker *worker = runtime->workers[0];
     uint64_t until_ns = TRP_NEVER;
 
+    trp_contain_sit(worker, false);
     if (worker->mode == TRP_WORKER_PARKED) {
         trp_worker_sleep(worker, 0);
     }
@@ -446,7 +516,7 @@ int troupe_runtime_turn(struct troupe_runtime *runtime, int budget_ms, int *out_
     if (runtime == NULL || runtime->threads || budget_ms < 0 || out_wait_ms == NULL) {
         return TROUPE_EINVAL;
     }
-    if (trp_worker_current() != NULL) {
+    if (trp_worker_current() != NULL || trp_thread_actor(runtime) != NULL) {
         return TROUPE_EBUSY;
     }
     error = trp_reclaim_attach();
@@ -584,19 +654,49 @@ static bool await_end(struct troupe_runtime *runtime, uint64_t until_ns, bool ro
     }
 }
 
-static bool end_actors(struct troupe_runtime *runtime, int wait_ms)
+/* When the first of so many equal parts of the time after `begin_ns` is over. */
+static uint64_t end_of(uint64_t begin_ns, int wait_ms, unsigned parts)
 {
-    uint64_t begin_ns = trp_port_now_ns();
-    uint64_t half_ns = TRP_EVENT_FOREVER;
-    uint64_t end_ns = TRP_EVENT_FOREVER;
+    return wait_ms != TROUPE_FOREVER ? begin_ns + (uint64_t)wait_ms * 1000000U / parts
+                                     : TRP_EVENT_FOREVER;
+}
 
-    if (wait_ms != TROUPE_FOREVER) {
-        half_ns = begin_ns + (uint64_t)wait_ms * 500000U;
-        end_ns = begin_ns + (uint64_t)wait_ms * 1000000U;
-    }
+static bool end_actors(struct troupe_runtime *runtime, uint64_t begin_ns, int wait_ms)
+{
+    uint64_t half_ns = end_of(begin_ns, wait_ms, 2);
+    uint64_t end_ns = end_of(begin_ns, wait_ms, 1);
+
     return await_end(runtime, half_ns, true, shut_down) ||
            await_end(runtime, half_ns, false, shut_down) ||
            await_end(runtime, end_ns, false, kill_actor);
+}
+
+/* Waits for jobs that have begun; false: `until_ns` has come.  All actors have ended, so there are no others. */
+static bool await_jobs(struct troupe_runtime *runtime, uint64_t until_ns)
+{
+    for (;;) {
+        uint32_t value = trp_event_value(&runtime->stopped);
+        uint64_t now_ns = trp_port_now_ns();
+
+        if (trp_blocking_running(&runtime->blocking) == 0) {
+            return true;
+        }
+        if (now_ns >= until_ns) {
+            return false;
+        }
+        trp_event_wait(&runtime->stopped, value, until_ns);
+    }
+}
+
+static void report_jobs(struct troupe_runtime *runtime)
+{
+    struct troupe_report event = {.kind = TROUPE_REPORT_UNSTOPPED,
+        .actor = "",
+        .count = trp_blocking_running(&runtime->blocking)};
+
+    trp_report_event(runtime, &event,
+        "%llu blocking jobs did not end in the time that troupe_runtime_stop() gave them",
+        (unsigned long long)event.count);
 }
 
 /* Waits until every foreign thread that is inside has left: who comes later sees `stopping`, and spawns nobody. */
@@ -625,6 +725,22 @@ static void bring_home(struct troupe_runtime *runtime)
     trp_reclaim_leave(was_offline);
 }
 
+/* Ends everybody's code.  False: some goes on, and is reported. */
+static bool end_all(struct troupe_runtime *runtime, int wait_ms)
+{
+    uint64_t begin_ns = trp_port_now_ns();
+
+    if (!end_actors(runtime, begin_ns, wait_ms)) {
+        tell(runtime, false, report_unstopped);
+        return false;
+    }
+    if (!await_jobs(runtime, end_of(begin_ns, wait_ms, 1))) {
+        report_jobs(runtime);
+        return false;
+    }
+    return true;
+}
+
 static int stop_locked(struct troupe_runtime *runtime, int wait_ms)
 {
     if (runtime->state != TRP_RUNTIME_STARTED) {
@@ -633,12 +749,13 @@ static int stop_locked(struct troupe_runtime *runtime, int wait_ms)
     /* seq_cst: before we count; whoever buries an actor counts it, then looks.  PAIR runtime.stopping. */
     atomic_store_explicit(&runtime->stopping, true, memory_order_seq_cst);
     let_visitors_out(runtime);
-    if (!end_actors(runtime, wait_ms)) {
+    if (!end_all(runtime, wait_ms)) {
         /* relaxed: whoever sees it late wakes nobody. */
         atomic_store_explicit(&runtime->stopping, false, memory_order_relaxed);
-        tell(runtime, false, report_unstopped);
         return TROUPE_ETIMEDOUT;
     }
+    trp_threads_close(runtime);
+    trp_blocking_close(&runtime->blocking);
     if (runtime->threads) {
         stop_threads(runtime);
     }
@@ -651,7 +768,8 @@ int troupe_runtime_stop(struct troupe_runtime *runtime, int wait_ms)
 {
     int error;
 
-    if (runtime == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
+    if (runtime == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL ||
+        trp_thread_actor(runtime) != NULL) {
         return TROUPE_EINVAL;
     }
     error = trp_reclaim_attach();
@@ -666,19 +784,29 @@ int troupe_runtime_stop(struct troupe_runtime *runtime, int wait_ms)
 
 /* ---- destroy ---- */
 
+static bool has_run(struct trp_worker *worker)
+{
+    uint64_t until_ns;
+    bool ran = trp_worker_run(worker, 1, &until_ns) == TRP_STEP_RAN;
+
+    trp_reclaim_quiescent();
+    return ran;
+}
+
 /* One thread, nobody else runs: steps all workers until none has anything to do. */
 static void step_all(struct troupe_runtime *runtime)
 {
     unsigned count = trp_runtime_running(runtime);
+    unsigned threads = trp_threads_made(runtime);
     bool ran = true;
 
     while (ran) {
         ran = false;
         for (unsigned i = 0; i < count; i++) {
-            uint64_t until_ns;
-
-            ran = trp_worker_run(runtime->workers[i], 1, &until_ns) == TRP_STEP_RAN || ran;
-            trp_reclaim_quiescent();
+            ran = has_run(runtime->workers[i]) || ran;
+        }
+        for (unsigned i = 0; i < threads; i++) {
+            ran = has_run(runtime->workers[TRP_THREAD_FIRST + i]) || ran;
         }
     }
 }
@@ -703,9 +831,13 @@ static void collect(struct troupe_runtime *runtime)
 static void destroy_parts(struct troupe_runtime *runtime)
 {
     unsigned count = trp_runtime_running(runtime);
-    bool was_offline = trp_reclaim_enter();
+    bool was_offline;
 
+    /* Of a runtime that never started: theirs have not begun. */
+    trp_threads_close(runtime);
+    was_offline = trp_reclaim_enter();
     for (unsigned i = 0; i < count; i++) {
+        trp_contain_sit(runtime->workers[i], false);
         trp_park_join(&runtime->park);
         /* Spares too: one that would not park keeps the others searching for what it might have.
          * relaxed: no other thread is left. */
@@ -713,12 +845,20 @@ static void destroy_parts(struct troupe_runtime *runtime)
     }
     tell(runtime, false, kill_actor);
     step_all(runtime);
+    /* Of actors that ran when a start failed.  Not online: threads that end wait for others. */
+    trp_reclaim_leave(true);
+    trp_blocking_close(&runtime->blocking);
+    (void)trp_reclaim_enter();
     collect(runtime);
     trp_hooks.destroy(runtime);
     trp_reclaim_leave(was_offline);
     trp_reclaim_barrier();
     trp_poller_destroy(runtime->poller, &runtime->memory);
+    trp_blocking_fini(&runtime->blocking);
     fini_parts(runtime);
+    for (unsigned i = 0; i < count; i++) {
+        trp_contain_rise(runtime->workers[i]);
+    }
     free_workers(runtime);
     trp_table_fini(&runtime->table);
 }
@@ -739,6 +879,7 @@ int troupe_runtime_destroy(struct troupe_runtime *runtime)
         return TROUPE_EBUSY;
     }
     destroy_parts(runtime);
+    trp_contain_close(&runtime->options);
     trp_memory_init(&memory, &runtime->memory.allocator, UINT64_MAX);
     trp_memory_free(&memory, runtime, sizeof *runtime);
     trp_reclaim_close();
@@ -790,7 +931,7 @@ int troupe_attach(void)
 
 void troupe_detach(void)
 {
-    if (trp_worker_current() == NULL) {
+    if (trp_worker_current() == NULL && !trp_thread_is_here()) {
         trp_reclaim_detach();
     }
 }

@@ -5,19 +5,18 @@
 #ifndef TRP_RUNTIME_H
 #define TRP_RUNTIME_H
 
+#include "blocking.h"
 #include "core.h"
 #include "inject.h"
 #include "park.h"
 #include "poller.h"
 #include "report.h"
 #include "table.h"
+#include "thread.h"
 #include "worker.h"
 
 /** Most shards for foreign threads. */
 #define TRP_SHARDS_MAX 8
-
-/** Spare workers a runtime may start while others are stuck. */
-#define TRP_SPARES_MAX 4
 
 enum trp_runtime_state {
     TRP_RUNTIME_CREATED,
@@ -58,13 +57,17 @@ struct troupe_runtime {
     _Atomic bool stopping;    /* somebody waits for actors to end */
     struct trp_event stopped; /* an actor ended while somebody waits */
     _Atomic uint64_t serial;  /* spawns by foreign threads */
+    _Atomic unsigned homes;   /* given to pinned actors, in turn */
     _Atomic bool polling;     /* somebody looks at the poller */
     struct trp_reporter reporter;
     struct trp_park park;
     struct trp_inject inject;
+    struct trp_stacks stacks;
+    struct trp_blocking blocking;
+    struct trp_threads thread_actors; /* those of actors that have one each */
     struct trp_watchdog watchdog;
     struct trp_shard shards[TRP_SHARDS_MAX];
-    struct trp_worker *workers[TROUPE_WORKERS_MAX + TRP_SPARES_MAX];
+    struct trp_worker *workers[TRP_THREAD_FIRST + TRP_THREAD_PLACES];
 };
 
 /** How many workers were made so far: workers[0] up to that one may be looked at.  Any thread. */

@@ -2,12 +2,27 @@
 /*
  * send.c - a message's way in: find the actor, admit, push, queue its run slot, wake a worker.
  *
- * Foreign threads may wait for room.  A waiter registers (extra->waiters, and the count `waiting` beside the
- * charge), looks once more, and sleeps.  While somebody waits, whoever does not is refused, so nobody barges.
+ * Foreign threads and fibers may wait for room, in one line.  A waiter registers (extra->waiters, and the count `waiting`
+ * beside the charge), looks once more, and sleeps.  While somebody waits, whoever does not is refused, so nobody barges.
  * The reader, when it has given room back and sees `waiting`, wakes the first; that one takes its room, and wakes the
  * next if there is more.  No wake-up is lost: a waiter registers, meets the reader (trp_mailbox_meet()), then looks at
  * the room; the reader gives room, parks, then reads `waiting`.  Whoever is second at the mailbox's tail knows what
  * the first did.
+ *
+ * With the option `queue_high` a mailbox has a mark: `charge.cap` is no more than that, so the sender that would pass it is
+ * refused at first, looks, and takes its room within the capacity.
+ *
+ *               first to pass               mark is raised, and it was told
+ *     SHORT ------------------> PASSED --------------------------------------> LONG
+ *       ^                                                                        |
+ *       +------------------------------------------------------------------------+
+ *                 the reader has made room down to queue_low
+ *
+ * The first sender to set PASSED tells of it, raises the mark to the capacity, and sets LONG; then it pushes, so the
+ * reader will run.  It alone acts on LONG.  So each is told once, in turn, and nobody takes a lock.
+ *
+ * An alias (lib/alias.c) names no actor, so it is found where looking for one has failed: what is sent to a pid pays nothing
+ * for it.  What comes through one is admitted and pushed under the lock of its owner's extra block.
  */
 #include "send.h"
 
@@ -16,6 +31,8 @@
 #include <troupe/mailbox.h>
 
 #include "core.h"
+#include "fiber.h"
+#include "priority.h"
 #include "runtime.h"
 #include "seam.h"
 #include "worker.h"
@@ -39,6 +56,25 @@ void trp_send_reserved(
     place(context, actor, msg, msg);
 }
 
+bool trp_send_first(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *msg, uint32_t signals)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+    bool placed;
+
+    trp_lock_take(&extra->lock);
+    placed = !extra->shut;
+    if (placed) {
+        trp_priority_push(extra, msg, 1);
+    }
+    trp_lock_give(&extra->lock);
+    if (placed) {
+        trp_count(&context->counters.sent, 1);
+        trp_actor_signal(context, actor, TRP_SIGNAL_PRIORITY | signals);
+    }
+    return placed;
+}
+
 static void mark_charged(struct troupe_message *first, uint32_t count)
 {
     struct troupe_message *msg = first;
@@ -53,28 +89,278 @@ static void mark_charged(struct troupe_message *first, uint32_t count)
     }
 }
 
-/* Admits `count` messages of `bytes`; `waited`: the caller is the waiter whose turn it is. */
-static int admit(struct troupe_actor *actor, uint32_t count, uint64_t bytes, bool waited)
+static void report_queue(
+    struct troupe_actor *actor, enum troupe_report_kind kind, uint64_t length, const char *what)
 {
-    uint64_t cap = actor->charge.cap;
-    int error;
+    struct troupe_report event = {.kind = kind,
+        .pid = trp_actor_pid(actor),
+        .actor = actor->behaviour->name,
+        .count = length};
 
-    if (trp_unlikely(count > cap >> 40 || bytes > (cap & TRP_CHARGE_BYTES))) {
-        return bytes > (cap & TRP_CHARGE_BYTES) ? TROUPE_EMSGSIZE : TROUPE_EFULL;
+    trp_report_event(
+        actor->runtime, &event, "has %llu messages queued%s", (unsigned long long)length, what);
+}
+
+static uint64_t length_of(const struct troupe_actor *actor)
+{
+    return trp_charge_queued(&actor->charge) >> 40;
+}
+
+/* SHORT -> PASSED -> LONG, if we are the first. */
+static void pass_mark(struct troupe_actor *actor)
+{
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+    uint64_t length = length_of(actor);
+
+    /* The reader may have made room while we looked. */
+    if (length <= actor->runtime->options.queue_high) {
+        return;
+    }
+    /* acquire: the mark that the reader has put back.  PAIR send.mark: fall_below(). */
+    if (atomic_fetch_or_explicit(&actor->waiting, TRP_WAITING_PASSED, memory_order_acquire) &
+        TRP_WAITING_PASSED) {
+        return;
+    }
+    report_queue(actor, TROUPE_REPORT_QUEUE_LONG, length, "");
+    /* relaxed: until LONG only we write it. */
+    atomic_store_explicit(&actor->charge.cap, capacity, memory_order_relaxed);
+    /* release: the mark.  PAIR send.mark: trp_send_made_room(). */
+    atomic_fetch_or_explicit(&actor->waiting, TRP_WAITING_LONG, memory_order_release);
+}
+
+/* LONG -> SHORT.  The reader. */
+static void fall_below(struct troupe_actor *actor)
+{
+    const struct troupe_runtime *runtime = actor->runtime;
+    uint64_t length = length_of(actor);
+
+    if (length > runtime->options.queue_low) {
+        return;
+    }
+    /* relaxed: since LONG only we write it. */
+    atomic_store_explicit(&actor->charge.cap,
+        trp_actor_mark(actor, trp_actor_capacity(actor->behaviour)), memory_order_relaxed);
+    report_queue(actor, TROUPE_REPORT_QUEUE_SHORT, length, " and no more");
+    /* release: the mark.  PAIR send.mark: pass_mark(). */
+    atomic_fetch_and_explicit(
+        &actor->waiting, ~(TRP_WAITING_PASSED | TRP_WAITING_LONG), memory_order_release);
+}
+
+/* Whether there is a mark below the capacity, now. */
+static bool has_mark(const struct troupe_actor *actor)
+{
+    return trp_charge_cap(&actor->charge) < trp_actor_capacity(actor->behaviour);
+}
+
+/* Our charge was taken back.  It may be what the first waiter was refused for, or what made the mailbox look full to the reader
+ * when it parked: if somebody waits, looks for both. */
+static void look_again(struct trp_context *context, struct troupe_actor *actor)
+{
+    /* seq_cst: after the charge was taken back.  PAIR actor.waiting. */
+    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
+        /* The reader parks, then looks at the charge; we took it back, and meet it.  One of the two sees the other. */
+        trp_send_admit(context, actor, trp_mailbox_meet(&actor->mailbox));
+    }
+}
+
+/* There was no room below the mark: takes it above.  `waited`: the caller is the waiter whose turn it is, has the lock, and
+ * tells of it without. */
+static TRP_NOINLINE int admit_above(struct trp_context *context, struct troupe_actor *actor,
+    uint32_t count, uint64_t bytes, bool waited)
+{
+    int error = TROUPE_EFULL;
+
+    if (has_mark(actor)) {
+        error = trp_charge_take_within(
+            &actor->charge, trp_actor_capacity(actor->behaviour), count, bytes);
+    }
+    if (error == TROUPE_OK && !waited) {
+        pass_mark(actor);
+    }
+    if (error < 0 && !waited) {
+        look_again(context, actor);
+    }
+    return error;
+}
+
+/* More than what may be queued without a look, or even than the mailbox takes. */
+static TRP_NOINLINE int admit_large(struct trp_context *context, struct troupe_actor *actor,
+    uint32_t count, uint64_t bytes, bool waited)
+{
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+
+    if (bytes > (capacity & TRP_CHARGE_BYTES)) {
+        return TROUPE_EMSGSIZE;
     }
     /* relaxed: a waiter that comes just now may be overtaken once. */
-    if (trp_unlikely(!waited && atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
+    if (count > capacity >> 40 || (!waited && trp_actor_waiters(atomic_load_explicit(
+                                                  &actor->waiting, memory_order_relaxed)) != 0)) {
         return TROUPE_EFULL;
     }
-    if (trp_fault(TRP_FAULT_FULL)) {
+    return admit_above(context, actor, count, bytes, waited);
+}
+
+/* Admits `count` messages of `bytes`; `waited`: the caller is the waiter whose turn it is. */
+static int admit(struct trp_context *context, struct troupe_actor *actor, uint32_t count,
+    uint64_t bytes, bool waited)
+{
+    uint64_t cap = trp_charge_cap(&actor->charge);
+
+    if (trp_unlikely(count > cap >> 40 || bytes > (cap & TRP_CHARGE_BYTES))) {
+        return admit_large(context, actor, count, bytes, waited);
+    }
+    /* relaxed: a waiter that comes just now may be overtaken once. */
+    if (trp_unlikely(!waited && trp_actor_waiters(atomic_load_explicit(
+                                    &actor->waiting, memory_order_relaxed)) != 0)) {
         return TROUPE_EFULL;
     }
-    error = trp_charge_take(&actor->charge, count, bytes);
-    /* seq_cst: after our charge was taken back.  It may be what the first waiter was refused for, or what made the
-     * mailbox look full to the reader when it parked.  PAIR actor.waiting. */
-    if (trp_unlikely(error < 0) && !waited &&
-        atomic_load_explicit(&actor->waiting, memory_order_seq_cst) != 0) {
-        trp_send_admit(actor, false);
+    if (!waited && trp_fault(TRP_FAULT_FULL)) {
+        return TROUPE_EFULL;
+    }
+    if (trp_likely(trp_charge_take_within(&actor->charge, cap, count, bytes) == TROUPE_OK)) {
+        return TROUPE_OK;
+    }
+    return admit_above(context, actor, count, bytes, waited);
+}
+
+/* ---- through an alias ---- */
+
+/* Chains that lead to nobody end here. */
+static void drop(struct trp_context *context, struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *msg = first;
+
+    while (count-- > 0) {
+        /* relaxed: the chain is ours.  Of the last one it is no message. */
+        struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
+
+        trp_message_count_dropped(context, msg);
+        trp_message_dispose(context, msg, TROUPE_EGONE);
+        msg = trp_message_of(next);
+    }
+}
+
+/* What is sent through an alias, or by somebody who waited for room. */
+struct parcel {
+    troupe_pid to;
+    struct troupe_message *first;
+    uint32_t count;
+    uint64_t bytes;
+    bool waited; /* by a waiter whose turn it is */
+    struct trp_passage passage;
+    bool scheduled; /* we own the token: it is to be queued */
+    bool signalled; /* it is to be told that something goes before its queue */
+};
+
+/* The last one of `count`. */
+static struct troupe_message *last_of(struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *msg = first;
+
+    while (--count > 0) {
+        /* relaxed: the chain is ours. */
+        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
+    }
+    return msg;
+}
+
+/* Under lock, so that whoever ends an alias knows that nothing comes through it from then on.  TROUPE_EGONE: it leads to
+ * nobody.  Of one that ends with the first message only that one is placed, and `count` becomes 1. */
+static int pass(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
+    struct parcel *parcel)
+{
+    if (extra->shut || !trp_hooks.find_alias(extra, parcel->to, &parcel->passage)) {
+        return TROUPE_EGONE;
+    }
+    if (parcel->passage.once) {
+        parcel->count = 1;
+        parcel->bytes = trp_message_weight(parcel->first);
+    }
+    /* relaxed: as in admit(), which calls nobody while we have the lock. */
+    if (!parcel->waited &&
+        trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) != 0) {
+        return TROUPE_EFULL;
+    }
+    TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
+    mark_charged(parcel->first, parcel->count);
+    if (parcel->passage.priority) {
+        trp_priority_push(extra, parcel->first, parcel->count);
+        parcel->signalled = true;
+    } else {
+        struct troupe_message *last = last_of(parcel->first, parcel->count);
+
+        parcel->scheduled = trp_mailbox_push(&actor->mailbox, &parcel->first->node, &last->node);
+    }
+    if (parcel->passage.once) {
+        trp_hooks.spend_alias(extra, &parcel->passage);
+    }
+    return TROUPE_OK;
+}
+
+/* What follows when the lock was given back. */
+static void follow(
+    struct trp_context *context, struct troupe_actor *actor, const struct parcel *parcel)
+{
+    if (parcel->scheduled) {
+        trp_worker_schedule(context, actor);
+    } else if (parcel->signalled) {
+        trp_actor_signal(context, actor, TRP_SIGNAL_PRIORITY);
+    }
+    if (parcel->passage.once) {
+        trp_hooks.follow_alias(context, &parcel->passage);
+    }
+}
+
+static int send_through(struct trp_context *context, troupe_pid alias, struct troupe_message *first,
+    uint32_t count, uint64_t bytes)
+{
+    struct troupe_actor *actor = trp_table_owner(&context->runtime->table, alias);
+    struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
+    struct parcel parcel = {.to = alias, .first = first, .count = count, .bytes = bytes};
+    struct troupe_message *rest = NULL;
+    int error = TROUPE_EGONE;
+
+    if (extra != NULL) {
+        if (count > 1) {
+            /* relaxed: the chain is ours. */
+            rest = trp_message_of(atomic_load_explicit(&first->node.next, memory_order_relaxed));
+        }
+        trp_lock_take(&extra->lock);
+        error = pass(context, actor, extra, &parcel);
+        trp_lock_give(&extra->lock);
+    }
+    if (error == TROUPE_OK) {
+        /* The reader may be through with it by now: then it tells that the queue is short when it has handled the next one. */
+        if (has_mark(actor)) {
+            pass_mark(actor);
+        }
+        follow(context, actor, &parcel);
+        drop(context, rest, count - parcel.count);
+    } else if (error == TROUPE_EGONE) {
+        drop(context, first, count);
+        error = TROUPE_OK;
+    } else {
+        /* Instead of admit(), which had no right to call anybody. */
+        look_again(context, actor);
+    }
+    return error;
+}
+
+/* No actor has this pid. */
+static TRP_NOINLINE int send_elsewhere(struct trp_context *context, troupe_pid to,
+    struct troupe_message *first, uint32_t count, uint64_t bytes)
+{
+    return trp_pid_is_alias(to) ? send_through(context, to, first, count, bytes) : TROUPE_EGONE;
+}
+
+/* ---- the way in for what is charged ---- */
+
+static TRP_NOINLINE int refused(struct trp_context *context, uint32_t count, int error)
+{
+    trp_count(&context->counters.refused, count);
+    if (error == TROUPE_EFULL && context->worker != NULL) {
+        /* Who found no room ends its slice after this message: the reader gets the processor, and makes room. */
+        context->worker->limit = 0;
     }
     return error;
 }
@@ -83,16 +369,16 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
     struct troupe_message *last, uint32_t count, uint64_t bytes)
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
-    int error = actor != NULL ? admit(actor, count, bytes, false) : TROUPE_EGONE;
+    int error;
 
     trp_count(&context->counters.sent, count);
+    if (trp_unlikely(actor == NULL)) {
+        error = send_elsewhere(context, to, first, count, bytes);
+        return error < 0 ? refused(context, count, error) : TROUPE_OK;
+    }
+    error = admit(context, actor, count, bytes, false);
     if (trp_unlikely(error < 0)) {
-        trp_count(&context->counters.refused, count);
-        if (error == TROUPE_EFULL && context->worker != NULL) {
-            /* Who found no room ends its slice after this message: the reader gets the processor, and makes room. */
-            context->worker->limit = 0;
-        }
-        return error;
+        return refused(context, count, error);
     }
     mark_charged(first, count);
     place(context, actor, first, last);
@@ -101,58 +387,125 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
 
 /* ---- waiting for room ---- */
 
-struct waiter {
-    struct trp_list entry; /* under the extra's lock */
-    bool registered;       /* its thread's: counted in `waiting`, and in the list or called */
-    _Atomic bool
-        called; /* it is this one's turn, or the actor has ended: the caller's last touch */
+/*
+ * One waiter, a thread's or a fiber's.  Every arrow is taken under the lock of whom it waits for, so release, time-out,
+ * kill and the receiver's end meet there, and one of them comes first:
+ *
+ *             line_up()                call_first()                  try_as_waiter(): room
+ *    OUTSIDE -----------> IN LINE -------------------> CALLED ----------------------------> OUTSIDE, sent
+ *                          |   ^                        |  |
+ *                          |   +------------------------+  |
+ *                          |     line_up(): no room,       |
+ *                          |     first in line again       |
+ *                          |                               |
+ *                          +-------------------------------+--> OUTSIDE, the message is its own again: step_out(), and
+ *                             give_up(): time-out, kill         whoever is first now is called
+ *
+ *    IN LINE ----------------------------> GONE, in no line: its caller is done with it, and nobody else has it
+ *             trp_send_release_waiters()
+ *
+ * IN LINE: in extra->waiters.  CALLED: in no list; extra->waiter_called keeps others from being called.  Both are counted
+ * in `waiting`.  One that was called while the actor ends finds no actor, and is GONE as well.
+ *
+ * A thread sleeps on its event; a fiber's actor is signalled, and looks at `called` again between its last look at its queue
+ * and its parking, or when it goes on.  Neither needs memory.
+ */
+
+/* A thread's. */
+struct sleeper {
+    struct trp_waiter waiter;
     struct trp_event event;
 };
 
-/* Under lock. */
-static void call(struct waiter *waiter)
+static void init_waiter(struct trp_waiter *waiter, struct troupe_actor *sleeper, troupe_pid to,
+    struct troupe_message *msg)
 {
-    trp_event_wake(&waiter->event);
-    /* release: we are done with the waiter, which lies on its thread's stack.
-     * PAIR waiter.called: outlive_caller(). */
-    atomic_store_explicit(&waiter->called, true, memory_order_release);
+    *waiter = (struct trp_waiter){
+        .to = to, .msg = msg, .bytes = trp_message_weight(msg), .sleeper = sleeper};
+    trp_list_init(&waiter->entry);
 }
 
-/* Under lock.  Calls the first waiter, which stays counted in `waiting` until it has tried.  One at a time: of two that
- * were called the second might come first. */
-static void call_first(struct trp_extra *extra)
+/* Under lock. */
+static void call(struct trp_context *context, struct trp_waiter *waiter)
 {
-    struct trp_list *entry = extra->waiter_called ? NULL : trp_list_pop(&extra->waiters);
+    struct troupe_actor *sleeper = waiter->sleeper;
 
-    if (entry != NULL) {
+    if (sleeper == NULL) {
+        trp_event_wake(&trp_container_of(waiter, struct sleeper, waiter)->event);
+    }
+    /* release: we are done with the waiter, which lies on its stack.
+     * PAIR waiter.called: is_called(), outlive_caller(). */
+    atomic_store_explicit(&waiter->called, true, memory_order_release);
+    if (sleeper != NULL) {
+        /* Its cell stays a cell, even if it has seen `called` meanwhile, and ended. */
+        trp_actor_signal(context, sleeper, TRP_SIGNAL_ROOM);
+    }
+}
+
+/* Whether there is room for what it holds.  If somebody's tentative charge makes it look otherwise, that one looks again. */
+static bool fits(const struct troupe_actor *actor, const struct trp_waiter *waiter)
+{
+    uint64_t queued = trp_charge_queued(&actor->charge);
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+
+    return queued >> 40 < capacity >> 40 &&
+           (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (capacity & TRP_CHARGE_BYTES);
+}
+
+/* Under lock.  Calls the first waiter if there is room for it: two that wait in each other's line would wake each other for
+ * ever.  It stays counted in `waiting` until it has tried.  One at a time: of two that were called the second might come first. */
+static void call_first(
+    struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra)
+{
+    struct trp_waiter *first = trp_container_of(extra->waiters.next, struct trp_waiter, entry);
+
+    if (!extra->waiter_called && !trp_list_is_empty(&extra->waiters) && fits(actor, first)) {
+        trp_list_remove(&first->entry);
         extra->waiter_called = true;
-        call(trp_container_of(entry, struct waiter, entry));
+        call(context, first);
     }
 }
 
 /* A wake-up costs as much as many messages. */
-static bool is_half_empty(const struct trp_charge *charge)
+static bool is_half_empty(const struct troupe_actor *actor)
 {
-    uint64_t queued = trp_charge_queued(charge);
+    uint64_t queued = trp_charge_queued(&actor->charge);
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
 
-    return queued >> 40 <= (charge->cap >> 40) / 2 &&
-           (queued & TRP_CHARGE_BYTES) <= (charge->cap & TRP_CHARGE_BYTES) / 2;
+    return queued >> 40 <= (capacity >> 40) / 2 &&
+           (queued & TRP_CHARGE_BYTES) <= (capacity & TRP_CHARGE_BYTES) / 2;
 }
 
-void trp_send_admit(struct troupe_actor *actor, bool parked)
+void trp_send_admit(struct trp_context *context, struct troupe_actor *actor, bool parked)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
 
-    if (extra == NULL || (!parked && !is_half_empty(&actor->charge))) {
+    if (extra == NULL || (!parked && !is_half_empty(actor))) {
         return;
     }
     /* A waiter that tries just now holds the lock: it is called after it has failed. */
     trp_lock_take(&extra->lock);
-    call_first(extra);
+    call_first(context, actor, extra);
     trp_lock_give(&extra->lock);
 }
 
-void trp_send_release_waiters(struct troupe_actor *actor)
+void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor)
+{
+    /* acquire: the mark that was raised.  PAIR send.mark: pass_mark(). */
+    uint32_t waiting = atomic_load_explicit(&actor->waiting, memory_order_acquire);
+
+    if (trp_actor_waiters(waiting) != 0) {
+        trp_send_admit(context, actor, false);
+    }
+    if (waiting & TRP_WAITING_LONG) {
+        fall_below(actor);
+    }
+    if (waiting & TRP_WAITING_METERED) {
+        (void)trp_actor_meter(actor);
+    }
+}
+
+void trp_send_release_waiters(struct trp_context *context, struct troupe_actor *actor)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
     struct trp_list *entry;
@@ -162,14 +515,14 @@ void trp_send_release_waiters(struct troupe_actor *actor)
     }
     trp_lock_take(&extra->lock);
     while ((entry = trp_list_pop(&extra->waiters)) != NULL) {
-        call(trp_container_of(entry, struct waiter, entry));
+        call(context, trp_container_of(entry, struct trp_waiter, entry));
     }
     trp_lock_give(&extra->lock);
 }
 
 /* Under lock.  Puts the waiter in the list: who is new behind all others, who was called and finds no room before them.
  * Returns whether it may try now: it was called, or nobody waits besides it. */
-static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct waiter *waiter)
+static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct trp_waiter *waiter)
 {
     /* relaxed, here and below: under the lock, as its writer is. */
     bool called = atomic_load_explicit(&waiter->called, memory_order_relaxed);
@@ -188,13 +541,15 @@ static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct 
     waiter->registered = true;
     /* seq_cst: registered before the look at the pid.  PAIR actor.waiting: seal().  Before the look at the room we meet
      * the reader: a seq_cst add does not keep the load of `out`, which is none, from giving an old value. */
-    first = atomic_fetch_add_explicit(&actor->waiting, 1, memory_order_seq_cst) == 0;
-    trp_mailbox_meet(&actor->mailbox);
+    first =
+        trp_actor_waiters(atomic_fetch_add_explicit(&actor->waiting, 1, memory_order_seq_cst)) == 0;
+    (void)trp_mailbox_meet(&actor->mailbox);
     return first;
 }
 
 /* Under lock.  Leaves; the next one may look, if it is not somebody else's turn. */
-static void step_out(struct troupe_actor *actor, struct trp_extra *extra, struct waiter *waiter)
+static void step_out(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_extra *extra, struct trp_waiter *waiter)
 {
     /* relaxed: under the lock. */
     if (atomic_load_explicit(&waiter->called, memory_order_relaxed)) {
@@ -204,15 +559,38 @@ static void step_out(struct troupe_actor *actor, struct trp_extra *extra, struct
     waiter->registered = false;
     /* relaxed: whoever sees it late refuses once, or calls nobody. */
     atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
-    call_first(extra);
+    call_first(context, actor, extra);
 }
 
-/* One try of a waiter, inside a visit.  TROUPE_EFULL: registered, sleep. */
-static int try_as_waiter(
-    struct trp_visit *visit, troupe_pid to, struct troupe_message *msg, struct waiter *waiter)
+/* Under lock.  A waiter whose turn it is takes its room; what it sends to a pid is placed without the lock. */
+static int enter(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
+    struct parcel *parcel)
 {
-    struct troupe_actor *actor = trp_actor_find(visit->context->runtime, to);
-    struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(actor) : NULL;
+    if (trp_pid_is_alias(parcel->to)) {
+        return pass(context, actor, extra, parcel);
+    }
+    TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
+    parcel->first->flags |= TRP_MESSAGE_CHARGED;
+    return TROUPE_OK;
+}
+
+/* Whose mailbox it is that `to` leads to. */
+static troupe_pid receiver_of(struct troupe_runtime *runtime, troupe_pid to)
+{
+    const struct troupe_actor *owner =
+        trp_pid_is_alias(to) ? trp_table_owner(&runtime->table, to) : NULL;
+
+    return owner != NULL ? trp_actor_pid(owner) : to;
+}
+
+/* One try.  TROUPE_EFULL: registered, wait. */
+static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
+{
+    struct troupe_actor *actor = trp_actor_find(context->runtime, waiter->at);
+    struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(context, actor) : NULL;
+    struct troupe_message *msg = waiter->msg;
+    struct parcel parcel = {
+        .to = waiter->to, .first = msg, .count = 1, .bytes = waiter->bytes, .waited = true};
     int error = TROUPE_EFULL;
 
     if (actor == NULL) {
@@ -223,58 +601,72 @@ static int try_as_waiter(
     }
     trp_lock_take(&extra->lock);
     if (line_up(actor, extra, waiter)) {
-        error = admit(actor, 1, trp_message_weight(msg), true);
+        error = enter(context, actor, extra, &parcel);
     }
     /* seq_cst: after line_up() has registered us; the exit clears the pid, then looks at `waiting`.  One of the two sees
      * the other.  PAIR actor.waiting: seal(). */
-    if (atomic_load_explicit(&actor->pid, memory_order_seq_cst) != to && error == TROUPE_EFULL) {
+    if (atomic_load_explicit(&actor->pid, memory_order_seq_cst) != waiter->at &&
+        error == TROUPE_EFULL) {
         error = TROUPE_EGONE;
     }
     trp_lock_give(&extra->lock);
     if (error == TROUPE_OK) {
-        msg->flags |= TRP_MESSAGE_CHARGED;
-        trp_count(&visit->context->counters.sent, 1);
-        place(visit->context, actor, msg, msg);
+        if (has_mark(actor)) {
+            pass_mark(actor);
+        }
+        trp_count(&context->counters.sent, 1);
+        if (trp_pid_is_alias(waiter->to)) {
+            follow(context, actor, &parcel);
+        } else {
+            place(context, actor, msg, msg);
+        }
     }
     if (error != TROUPE_EFULL) {
         /* There may be more room, or none ever.  After place(): the next one's message must not come before ours. */
         trp_lock_take(&extra->lock);
-        step_out(actor, extra, waiter);
+        step_out(context, actor, extra, waiter);
         trp_lock_give(&extra->lock);
     }
     return error;
 }
 
-/* Its time is over.  TROUPE_EGONE: the actor has ended. */
-static int give_up(struct trp_visit *visit, troupe_pid to, struct waiter *waiter)
+/* It waits no longer.  TROUPE_EGONE: the actor has ended. */
+static int give_up(struct trp_context *context, struct trp_waiter *waiter)
 {
-    struct troupe_actor *actor = trp_actor_find(visit->context->runtime, to);
+    struct troupe_actor *actor = trp_actor_find(context->runtime, waiter->at);
     struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
 
     if (extra == NULL) {
         return TROUPE_EGONE;
     }
     trp_lock_take(&extra->lock);
-    step_out(actor, extra, waiter);
+    step_out(context, actor, extra, waiter);
     trp_lock_give(&extra->lock);
     return TROUPE_ETIMEDOUT;
 }
 
 /* Whoever ends the actor still has to let go of the waiter. */
-static void outlive_caller(struct waiter *waiter)
+static void outlive_caller(struct trp_waiter *waiter)
 {
-    /* acquire: the caller is done.  PAIR waiter.called: call_first(). */
+    /* acquire: the caller is done.  PAIR waiter.called: call(). */
     while (!atomic_load_explicit(&waiter->called, memory_order_acquire)) {
         trp_port_yield();
     }
 }
 
-static int refuse(struct trp_visit *visit, int error)
+/* There is nobody to wait for.  Through an alias that refuses nothing. */
+static int end_in_vain(struct trp_context *context, const struct trp_waiter *waiter, int error)
 {
-    trp_count(&visit->context->counters.sent, 1);
-    trp_count(&visit->context->counters.refused, 1);
+    trp_count(&context->counters.sent, 1);
+    if (error == TROUPE_EGONE && trp_pid_is_alias(waiter->to)) {
+        drop(context, waiter->msg, 1);
+        return TROUPE_OK;
+    }
+    trp_count(&context->counters.refused, 1);
     return error;
 }
+
+/* ---- threads that wait ---- */
 
 static int wait_for_room(
     struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
@@ -282,34 +674,37 @@ static int wait_for_room(
     uint64_t until_ns = wait_ms == TROUPE_FOREVER
                             ? TRP_EVENT_FOREVER
                             : trp_port_now_ns() + (uint64_t)wait_ms * 1000000U;
-    struct waiter waiter = {.registered = false};
+    struct sleeper sleeper;
 
-    trp_event_init(&waiter.event);
-    trp_list_init(&waiter.entry);
+    trp_event_init(&sleeper.event);
+    init_waiter(&sleeper.waiter, NULL, to, msg);
     for (;;) {
-        uint32_t value = trp_event_value(&waiter.event);
+        uint32_t value = trp_event_value(&sleeper.event);
         struct trp_visit visit;
         int error = trp_context_enter(runtime, &visit);
 
         if (error < 0) {
             return error;
         }
-        error = try_as_waiter(&visit, to, msg, &waiter);
+        if (sleeper.waiter.at == TROUPE_NOBODY) {
+            sleeper.waiter.at = receiver_of(runtime, to);
+        }
+        error = try_as_waiter(visit.context, &sleeper.waiter);
         if (error == TROUPE_EFULL && until_ns != TRP_EVENT_FOREVER &&
             trp_port_now_ns() >= until_ns) {
-            error = give_up(&visit, to, &waiter);
+            error = give_up(visit.context, &sleeper.waiter);
         }
         if (error < 0 && error != TROUPE_EFULL) {
-            (void)refuse(&visit, error);
+            error = end_in_vain(visit.context, &sleeper.waiter, error);
         }
         trp_context_leave(&visit);
         if (error != TROUPE_EFULL) {
-            if (waiter.registered) {
-                outlive_caller(&waiter);
+            if (sleeper.waiter.registered) {
+                outlive_caller(&sleeper.waiter);
             }
             return error;
         }
-        trp_event_wait(&waiter.event, value, until_ns);
+        trp_event_wait(&sleeper.event, value, until_ns);
     }
 }
 
@@ -321,14 +716,15 @@ static bool is_body_right(const struct troupe_type *type, const void *body, size
            (size == type->size || type->variable) && size <= TROUPE_BODY_MAX;
 }
 
-int troupe_send_bytes(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
+/* `self` is the caller's. */
+TRP_INLINE int send_bytes(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
     const void *body, size_t size)
 {
     struct trp_context *context;
     struct troupe_message *msg;
     int error;
 
-    if (trp_unlikely(!trp_actor_is_mine(self) || !is_body_right(type, body, size))) {
+    if (trp_unlikely(!is_body_right(type, body, size))) {
         return TROUPE_EINVAL;
     }
     context = trp_context_of(self);
@@ -345,6 +741,22 @@ int troupe_send_bytes(struct troupe_actor *self, troupe_pid to, const struct tro
         trp_message_free(&context->pool, msg);
     }
     return error;
+}
+
+/* It is not the caller's, or the caller comes from outside: apart, so that others need not ask when they return. */
+static TRP_NOINLINE int send_from_outside(struct troupe_actor *self, troupe_pid to,
+    const struct troupe_type *type, const void *body, size_t size)
+{
+    TRP_INSIDE(self);
+
+    return trp_actor_is_mine(self) ? send_bytes(self, to, type, body, size) : TROUPE_EINVAL;
+}
+
+int troupe_send_bytes(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
+    const void *body, size_t size)
+{
+    return trp_likely(trp_actor_is_mine(self)) ? send_bytes(self, to, type, body, size)
+                                               : send_from_outside(self, to, type, body, size);
 }
 
 int troupe_send(
@@ -395,6 +807,7 @@ static int send_owned(struct troupe_actor *self, troupe_pid to, struct troupe_me
 
 int troupe_send_message(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
 {
+    TRP_INSIDE(self);
     if (!trp_actor_is_mine(self) || msg == NULL || msg == self->current) {
         return TROUPE_EINVAL;
     }
@@ -421,6 +834,7 @@ static void give_back(
 
 int troupe_forward(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
 {
+    TRP_INSIDE(self);
     struct troupe_message *copy;
     int error = troupe_take(self, msg, &copy);
 
@@ -433,6 +847,65 @@ int troupe_forward(struct troupe_actor *self, troupe_pid to, struct troupe_messa
         give_back(self, msg, copy);
     }
     return error;
+}
+
+/* ---- fibers that wait ---- */
+
+void trp_send_begin_wait(
+    struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to, struct troupe_message *msg)
+{
+    init_waiter(waiter, self, to, msg);
+    waiter->at = receiver_of(self->runtime, to);
+    let_go(msg, trp_actor_pid(self));
+    trp_fiber_here(self)->waiter = waiter;
+}
+
+/* Its message is sent, or its own again. */
+static int end_wait(struct troupe_actor *self, struct trp_waiter *waiter, int error)
+{
+    if (waiter->registered) {
+        outlive_caller(waiter);
+    }
+    trp_fiber_here(self)->waiter = NULL;
+    if (error < 0) {
+        error = end_in_vain(trp_context_of(self), waiter, error);
+    }
+    if (error < 0) {
+        take_back(trp_context_of(self), held_of(self), waiter->msg);
+    }
+    return error;
+}
+
+/* Whether there is something to try: it is new, or it was called. */
+static bool has_a_turn(const struct trp_waiter *waiter)
+{
+    /* acquire: if the actor has ended, its pid is gone.  PAIR waiter.called: call(). */
+    return !waiter->registered || atomic_load_explicit(&waiter->called, memory_order_acquire);
+}
+
+int trp_send_go_on_waiting(struct troupe_actor *self, struct trp_waiter *waiter, bool last)
+{
+    struct trp_context *context = trp_context_of(self);
+    int error = has_a_turn(waiter) ? try_as_waiter(context, waiter) : TROUPE_EFULL;
+
+    if (error == TROUPE_EFULL && last) {
+        error = give_up(context, waiter);
+    }
+    return error == TROUPE_EFULL ? error : end_wait(self, waiter, error);
+}
+
+void trp_send_abandon(struct trp_context *context, struct trp_fiber *fiber)
+{
+    struct trp_waiter *waiter = fiber->waiter;
+
+    fiber->waiter = NULL;
+    if (waiter->registered) {
+        (void)give_up(context, waiter);
+    }
+    if (waiter->registered) {
+        outlive_caller(waiter);
+    }
+    trp_message_dispose(context, waiter->msg, TROUPE_EDIED);
 }
 
 /* Links `count` messages into a chain and adds up their weight. */
@@ -453,6 +926,7 @@ static uint64_t chain(struct troupe_message **msgs, size_t count, troupe_pid sen
 int troupe_send_batch(
     struct troupe_actor *self, troupe_pid to, struct troupe_message **msgs, size_t count)
 {
+    TRP_INSIDE(self);
     struct trp_context *context;
     uint64_t bytes;
     int error;
@@ -485,15 +959,15 @@ static struct troupe_actor *sender_here(struct trp_context *context)
     return context->current;
 }
 
-int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg)
+/* `sender`: of one who is not an actor here. */
+static int try_send_as(
+    struct troupe_runtime *runtime, troupe_pid sender, troupe_pid to, struct troupe_message *msg)
 {
+    TRP_INSIDE(trp_thread_actor(runtime));
     struct trp_visit visit;
     struct troupe_actor *self;
     int error;
 
-    if (msg == NULL) {
-        return TROUPE_EINVAL;
-    }
     error = trp_context_enter(runtime, &visit);
     if (error < 0) {
         return error;
@@ -503,7 +977,7 @@ int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe
         trp_context_leave(&visit);
         return TROUPE_EINVAL;
     }
-    let_go(msg, self != NULL ? trp_actor_pid(self) : TROUPE_NOBODY);
+    let_go(msg, self != NULL ? trp_actor_pid(self) : sender);
     error = trp_send_charged(visit.context, to, msg, msg, 1, trp_message_weight(msg));
     if (error < 0) {
         take_back(visit.context, held_of(self), msg);
@@ -512,21 +986,54 @@ int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe
     return error;
 }
 
-int troupe_send_wait(
-    struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
+int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg)
 {
+    return msg != NULL ? try_send_as(runtime, TROUPE_NOBODY, to, msg) : TROUPE_EINVAL;
+}
+
+/* As a foreign thread, but in the name of its actor, outside. */
+static int wait_on_thread(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *msg, int wait_ms)
+{
+    struct trp_list *held;
     int error;
 
-    if (msg == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
-        return TROUPE_EINVAL;
+    let_go(msg, trp_actor_pid(self));
+    error = wait_for_room(self->runtime, to, msg, wait_ms);
+    held = held_of(self);
+    if (error < 0) {
+        trp_message_set_runtime(msg, self->runtime);
     }
-    error = troupe_try_send(runtime, to, msg);
+    if (error < 0 && trp_message_is_held(msg) && held != NULL) {
+        trp_list_push(held, &trp_message_extension(msg)->held);
+    }
+    return error;
+}
+
+int trp_send_wait_as(struct troupe_runtime *runtime, troupe_pid sender, troupe_pid to,
+    struct troupe_message *msg, int wait_ms)
+{
+    struct troupe_actor *self = trp_thread_actor(runtime);
+    int error = try_send_as(runtime, sender, to, msg);
+
     if (error != TROUPE_EFULL || wait_ms == 0) {
         return error == TROUPE_EFULL ? TROUPE_ETIMEDOUT : error;
     }
-    error = wait_for_room(runtime, to, msg, wait_ms);
-    if (error < 0) {
-        trp_message_set_runtime(msg, runtime);
+    if (self == NULL) {
+        error = wait_for_room(runtime, to, msg, wait_ms);
+        if (error < 0) {
+            trp_message_set_runtime(msg, runtime);
+        }
+        return error;
     }
-    return error;
+    return to != trp_actor_pid(self) ? wait_on_thread(self, to, msg, wait_ms) : TROUPE_EFULL;
+}
+
+int troupe_send_wait(
+    struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
+{
+    if (msg == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
+        return TROUPE_EINVAL;
+    }
+    return trp_send_wait_as(runtime, TROUPE_NOBODY, to, msg, wait_ms);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * send.h - what the reader owes those who wait for room.  The ways in are in core.h: trp_send_charged(),
+ * send.h - what the reader, and the end, owe those who wait for room.  The ways in are in core.h: trp_send_charged(),
  * trp_send_reserved().
  */
 #ifndef TRP_SEND_H
@@ -8,11 +8,20 @@
 
 #include "context.h"
 
-/** Lets foreign threads in that wait for room.  After room was given back: the reader, `parked` if it has parked, for
+struct trp_fiber;
+
+/** Lets those in that wait for room.  After room was given back: the reader, `parked` if it has parked, for
  * then nothing is queued whatever the charge says; or whoever took its own charge back. */
-void trp_send_admit(struct troupe_actor *actor, bool parked);
+void trp_send_admit(struct trp_context *context, struct troupe_actor *actor, bool parked);
+
+/** The reader of `actor` has given room back, and `waiting` was not 0: lets in who waits, puts back the mark of a queue that
+ * is not long any more, and looks at its memory. */
+void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor);
 
 /** Wakes all that wait: the actor has ended. */
-void trp_send_release_waiters(struct troupe_actor *actor);
+void trp_send_release_waiters(struct trp_context *context, struct troupe_actor *actor);
+
+/** The fiber, which waits for room, will be dropped: it leaves the line, and its message ends with it. */
+void trp_send_abandon(struct trp_context *context, struct trp_fiber *fiber);
 
 #endif

@@ -254,6 +254,19 @@ troupe_pid trp_table_next_pid(struct troupe_actor *actor)
     return pid;
 }
 
+struct troupe_actor *trp_table_owner(const struct trp_table *table, troupe_pid alias)
+{
+    uint32_t slot = (uint32_t)(alias & (((uint32_t)1 << TRP_TABLE_SLOT_BITS) - 1));
+    struct troupe_actor *actor = slot < table->limit ? trp_table_cell(table, slot) : NULL;
+
+    /* acquire: what spawn wrote; and whoever is found here was not sealed before our read section began, so neither the cell
+     * nor what hangs on it goes before that ends.  PAIR actor.pid: release in actor.c. */
+    if (actor == NULL || atomic_load_explicit(&actor->pid, memory_order_acquire) == TROUPE_NOBODY) {
+        return NULL;
+    }
+    return actor;
+}
+
 uint32_t trp_table_slots(const struct trp_table *table)
 {
     /* acquire: the segments.  PAIR table.segment. */

@@ -2,7 +2,10 @@
 /*
  * table.h - from pid to actor in two loads; a stale pid finds nothing.
  *
- * pid = 4 tag bits (0), 32 bits of generation, 28 bits of slot.  A directory of segments, each 1024 cells: the cell
+ * pid = 4 tag bits (0), 32 bits of generation, 28 bits of slot.  An alias has another tag, and the number of the alias where
+ * the generation would stand, so no cell's `pid` is ever one: trp_table_find() misses, and trp_table_owner() is asked.
+ *
+ * A directory of segments, each 1024 cells: the cell
  * *is* the actor.  Segments are made as needed and stay while the runtime lives, so whoever reads a cell
  * through a stale pid reads a cell.  The first generation of every cell is random, so the pid of another
  * runtime misses.
@@ -67,7 +70,10 @@ struct troupe_actor *trp_table_cell(const struct trp_table *table, uint32_t slot
 /** How many slots have cells.  Any thread. */
 uint32_t trp_table_slots(const struct trp_table *table);
 
-/** The live actor `pid`, or NULL.  Under reclaim. */
+/** Whoever lives in the slot of `alias`, or NULL.  Under reclaim. */
+struct troupe_actor *trp_table_owner(const struct trp_table *table, troupe_pid alias);
+
+/** The live actor `pid`, or NULL, also for an alias.  Under reclaim. */
 static inline struct troupe_actor *trp_table_find(const struct trp_table *table, troupe_pid pid)
 {
     uint32_t slot = (uint32_t)(pid & (((uint32_t)1 << TRP_TABLE_SLOT_BITS) - 1));

@@ -21,18 +21,20 @@ static struct trp_timer *timer_of(struct troupe_message *tick)
 uint64_t trp_timer_serial(const struct trp_timer *timer)
 {
     /* relaxed: a handle that is stale finds another number, whichever; one that is not is its reader's own. */
-    return atomic_load_explicit(&timer->serial, memory_order_relaxed);
+    return atomic_load_explicit(&timer->serial, memory_order_relaxed) & ~(uint64_t)TRP_SERIAL_BITS;
 }
 
 void trp_timer_expire(struct trp_timer *timer)
 {
-    /* relaxed: only whoever has the block moves it on. */
-    atomic_store_explicit(&timer->serial, trp_timer_serial(timer) + 1, memory_order_relaxed);
+    /* Only whoever has the block moves it on.  Bits that come just now are lost: nobody asks for them.
+     * release: that our pid is gone, if we end.  PAIR call.ended: acquire in hear(). */
+    atomic_store_explicit(
+        &timer->serial, trp_timer_serial(timer) + TRP_SERIAL_STEP, memory_order_release);
 }
 
-struct trp_timer *trp_timer_new(struct troupe_actor *self, enum trp_message_kind kind)
+struct trp_timer *trp_timer_create(struct trp_context *context, enum trp_message_kind kind)
 {
-    struct trp_timer *timer = trp_pool_alloc(&trp_context_of(self)->pool, TRP_POOL_STABLE);
+    struct trp_timer *timer = trp_pool_alloc(&context->pool, TRP_POOL_STABLE);
 
     if (timer == NULL) {
         return NULL;
@@ -45,8 +47,8 @@ struct trp_timer *trp_timer_new(struct troupe_actor *self, enum trp_message_kind
     timer->tick.flags = 0;
     timer->state = TRP_TIMER_IDLE;
     trp_timer_expire(timer);
-    timer->owner = self;
-    timer->incarnation = troupe_incarnation(self);
+    timer->owner = NULL;
+    timer->incarnation = 0;
     timer->cancelled = false;
     timer->period_ms = 0;
     timer->missed = 0;
@@ -59,6 +61,17 @@ struct trp_timer *trp_timer_new(struct troupe_actor *self, enum trp_message_kind
     return timer;
 }
 
+struct trp_timer *trp_timer_new(struct troupe_actor *self, enum trp_message_kind kind)
+{
+    struct trp_timer *timer = trp_timer_create(trp_context_of(self), kind);
+
+    if (timer != NULL) {
+        timer->owner = self;
+        timer->incarnation = troupe_incarnation(self);
+    }
+    return timer;
+}
+
 void trp_timer_free(struct trp_context *context, struct trp_timer *timer)
 {
     trp_assert(timer->state != TRP_TIMER_ARMED);
@@ -67,22 +80,26 @@ void trp_timer_free(struct trp_context *context, struct trp_timer *timer)
     trp_pool_free(&context->pool, timer, TRP_POOL_STABLE);
 }
 
-/* When `delay_ms` from now is over, in whole ms of the wheel: rounded up, so that nothing fires early. */
-static uint64_t due_after(uint64_t delay_ms)
+uint64_t trp_timer_due(uint64_t now_ns, uint64_t delay_ms)
 {
-    return (trp_port_now_ns() + 999999U) / 1000000U + delay_ms;
+    return (now_ns + 999999U) / 1000000U + delay_ms;
+}
+
+void trp_timer_arm_at(struct troupe_actor *self, struct trp_timer *timer, uint64_t due_ms)
+{
+    (void)trp_wheel_arm(&self->context->worker->wheel, timer, due_ms);
 }
 
 void trp_timer_arm(struct troupe_actor *self, struct trp_timer *timer, uint64_t delay_ms)
 {
-    (void)trp_wheel_arm(&self->context->worker->wheel, timer, due_after(delay_ms));
+    trp_timer_arm_at(self, timer, trp_timer_due(trp_port_now_ns(), delay_ms));
 }
 
 /* ---- ticks ---- */
 
 /* Checks, makes and lists a timer of the user's. */
-static int make_tick(struct troupe_actor *self, const struct troupe_type *type, const void *body,
-    struct trp_timer **out_timer)
+TRP_INLINE int make_tick(struct troupe_actor *self, const struct troupe_type *type,
+    const void *body, struct trp_timer **out_timer)
 {
     struct trp_extra *extra;
     struct trp_timer *timer;
@@ -90,7 +107,7 @@ static int make_tick(struct troupe_actor *self, const struct troupe_type *type, 
     if (type == NULL || (body != NULL) != (type->size > 0) || type->size > TROUPE_TICK_BODY_MAX) {
         return TROUPE_EINVAL;
     }
-    extra = trp_actor_need_extra(self);
+    extra = trp_actor_need_extra(self->context, self);
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
@@ -116,6 +133,7 @@ static int make_tick(struct troupe_actor *self, const struct troupe_type *type, 
 int troupe_tick_after(struct troupe_actor *self, uint64_t delay_ms, const struct troupe_type *type,
     const void *body, struct troupe_timer *out_timer)
 {
+    TRP_INSIDE(self);
     struct trp_timer *timer;
     int error;
 
@@ -136,6 +154,7 @@ int troupe_tick_after(struct troupe_actor *self, uint64_t delay_ms, const struct
 int troupe_tick_every(struct troupe_actor *self, uint64_t period_ms, const struct troupe_type *type,
     const void *body, struct troupe_timer *out_timer)
 {
+    TRP_INSIDE(self);
     struct trp_timer *timer;
     int error;
 
@@ -161,18 +180,50 @@ static void unlist(struct troupe_actor *self, struct trp_timer *timer)
     trp_actor_extra(self)->timer_count--;
 }
 
+/* The timer that a handle names, or NULL.  The block is type-stable: if it serves another timer now, or another owner, it
+ * says so.  Only the owner changes the serial of a block it owns, so one that matches is ours and stays so. */
+static struct trp_timer *find_timer(
+    const struct troupe_actor *self, const struct troupe_timer *handle)
+{
+    struct trp_timer *timer = handle->timer;
+
+    if (timer == NULL || trp_timer_serial(timer) != handle->serial || timer->owner != self ||
+        timer->incarnation != troupe_incarnation(self) || timer->cancelled) {
+        return NULL;
+    }
+    return timer;
+}
+
+int troupe_timer_left(struct troupe_actor *self, struct troupe_timer handle, uint64_t *out_left_ms)
+{
+    TRP_INSIDE(self);
+    struct trp_timer *timer;
+    uint64_t due_ms;
+    uint64_t now_ms;
+
+    if (!trp_actor_is_mine(self) || out_left_ms == NULL) {
+        return TROUPE_EINVAL;
+    }
+    timer = find_timer(self, &handle);
+    if (timer == NULL || !trp_wheel_due(timer, &due_ms)) {
+        return TROUPE_ENOENT;
+    }
+    now_ms = trp_port_now_ns() / 1000000U;
+    *out_left_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+    return TROUPE_OK;
+}
+
 int troupe_timer_cancel(struct troupe_actor *self, struct troupe_timer handle)
 {
-    struct trp_timer *timer = handle.timer;
+    TRP_INSIDE(self);
+    struct trp_timer *timer;
     bool armed;
 
     if (!trp_actor_is_mine(self)) {
         return TROUPE_EINVAL;
     }
-    /* The block is type-stable: if it serves another timer now, or another owner, it says so.  Only the owner
-     * changes the serial of a block it owns, so one that matches is ours and stays so. */
-    if (timer == NULL || trp_timer_serial(timer) != handle.serial || timer->owner != self ||
-        timer->incarnation != troupe_incarnation(self) || timer->cancelled) {
+    timer = find_timer(self, &handle);
+    if (timer == NULL) {
         return TROUPE_ENOENT;
     }
     armed = trp_wheel_cancel(timer);
@@ -231,11 +282,8 @@ void trp_tick_retire(
 {
     struct trp_timer *timer = timer_of(tick);
     bool mine = self != NULL && timer->incarnation == troupe_incarnation(self);
-    /* relaxed: written by the token's holder, whom the caller is. */
-    bool alive =
-        mine && atomic_load_explicit(&self->phase, memory_order_relaxed) == TRP_PHASE_RUNNING;
 
-    if (alive && timer->period_ms > 0 && !timer->cancelled) {
+    if (mine && trp_actor_is_receiving(self) && timer->period_ms > 0 && !timer->cancelled) {
         arm_again(self, timer);
         return;
     }

@@ -43,10 +43,40 @@ enum trp_timer_state {
     TRP_TIMER_FIRING, /* is on its way to its owner as a message */
 };
 
-/** One timer; also one pending call, whose time-out it is. */
+/*
+ * The number in `serial` moves on in steps of 4.  The bits below are what the sides of a call tell each other (lib/call.c,
+ * lib/foreign.c): whoever is asked sets them, by compare-and-swap, as long as the number is that of the request.
+ */
+#define TRP_SERIAL_BEGUN 1U    /* the request was given to a handler */
+#define TRP_SERIAL_ANSWERED 2U /* of a foreign thread's: somebody hands the answer over */
+#define TRP_SERIAL_BITS 3U
+#define TRP_SERIAL_STEP 4U
+
+/** What a pending call keeps.  The owner's. */
+struct trp_asking {
+    uint64_t inherited_ms; /* the deadline of what its asker handled then, or TRP_NEVER */
+    troupe_pid to;         /* who was asked */
+    struct trp_timer *set; /* the set it belongs to, or NULL */
+    uint64_t label;        /* in the set */
+};
+
+/** What a set of requests keeps (lib/request_set.c).  The owner's. */
+struct trp_gathering {
+    troupe_set_fn on_outcome;
+    uint64_t deadline_ms;
+    uint64_t inherited_ms;
+    uint32_t left; /* members without an outcome */
+    bool closed;   /* it ends with the last of them */
+};
+
+/** One timer; also one pending call, whose time-out it is; or a set of them, which is never armed. */
 struct trp_timer {
     struct troupe_message tick; /* kind TICK or TIMEOUT; the block's first bytes */
-    unsigned char body[TROUPE_TICK_BODY_MAX];
+    union {
+        unsigned char body[TROUPE_TICK_BODY_MAX];
+        struct trp_asking asking;
+        struct trp_gathering gathering;
+    };
 
     /* The wheel's, under its lock. */
     struct trp_list slot;
@@ -57,8 +87,9 @@ struct trp_timer {
     uint8_t index;
 
     /* The owner's. */
-    struct trp_list entry;   /* in the owner's list of timers or of calls */
-    _Atomic uint64_t serial; /* moves on at each use of the block; read through stale handles */
+    struct trp_list entry; /* in the owner's list of timers or of calls */
+    _Atomic uint64_t
+        serial; /* moves on at each use of the block; read through stale handles; see above */
     struct troupe_actor *owner;
     uint32_t incarnation; /* of the owner when it was armed */
     bool cancelled;       /* periodic, cancelled while its tick is queued */
@@ -67,7 +98,8 @@ struct trp_timer {
     uint64_t missed_told; /* what the tick that is queued says */
 
     /* A pending call's. */
-    bool timed; /* it was armed: otherwise it waits for ever */
+    bool timed; /* it was armed, or is on its way: otherwise it waits for ever */
+    int status; /* its outcome, if it is its time-out that brings it */
     troupe_reply_fn on_reply;
     void *context;
 };
@@ -93,6 +125,9 @@ bool trp_wheel_arm(struct trp_wheel *wheel, struct trp_timer *timer, uint64_t du
 
 /** Takes an ARMED timer out of whichever wheel it is in, leaving it IDLE.  False: it was not armed. */
 bool trp_wheel_cancel(struct trp_timer *timer);
+
+/** Whether a timer is ARMED; then *out_due_ms is when it is due. */
+bool trp_wheel_due(struct trp_timer *timer, uint64_t *out_due_ms);
 
 /** When the next timer may be due, in ms; never later than it is; TRP_NEVER if there is none.  Any thread. */
 uint64_t trp_wheel_next(const struct trp_wheel *wheel);

@@ -247,6 +247,21 @@ bool trp_wheel_cancel(struct trp_timer *timer)
     return armed;
 }
 
+bool trp_wheel_due(struct trp_timer *timer, uint64_t *out_due_ms)
+{
+    struct trp_wheel *wheel = timer->wheel;
+    bool armed;
+
+    if (wheel == NULL) {
+        return false;
+    }
+    trp_lock_take(&wheel->lock);
+    armed = timer->state == TRP_TIMER_ARMED;
+    *out_due_ms = timer->due_ms;
+    trp_lock_give(&wheel->lock);
+    return armed;
+}
+
 uint64_t trp_wheel_next(const struct trp_wheel *wheel)
 {
     /* acquire: what is due by then.  PAIR wheel.next: release in publish_next(). */

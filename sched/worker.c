@@ -8,8 +8,11 @@
 
 #include <string.h>
 
+#include "aside.h"
+#include "callout.h"
 #include "core.h"
 #include "exit.h"
+#include "fiber_cross.h"
 #include "runtime.h"
 #include "seam.h"
 #include "send.h"
@@ -49,14 +52,21 @@ struct trp_worker *trp_worker_current(void)
     return current_worker;
 }
 
+void trp_worker_set_current(struct trp_worker *worker)
+{
+    current_worker = worker;
+}
+
 void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, unsigned index)
 {
     memset(worker, 0, sizeof *worker);
     worker->context.runtime = runtime;
     worker->context.worker = worker;
+    worker->context.queues = index < TRP_THREAD_FIRST;
     trp_pool_init(&worker->context.pool, &runtime->memory);
     worker->runtime = runtime;
     worker->index = index;
+    worker->seat.traces = runtime->options.faults == TROUPE_FAULTS_CONTAIN;
     worker->random = runtime->options.seed ^ ((uint64_t)index + 1) * 0x9e3779b97f4a7c15U;
     worker->now_ns = trp_port_now_ns();
     worker->tick_ns = worker->now_ns;
@@ -160,12 +170,116 @@ static void inject(struct troupe_runtime *runtime, unsigned shard, struct troupe
     (void)trp_park_wake(&runtime->park);
 }
 
+/* ---- actors that must run on one worker: pinned ones, and those with a fiber that was left ---- */
+
+static void pin(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    actor->link = NULL;
+    if (worker->pinned_first == NULL) {
+        worker->pinned_first = actor;
+    } else {
+        worker->pinned_last->link = actor;
+    }
+    worker->pinned_last = actor;
+}
+
+/* What others made runnable, in the order in which they did. */
+static void take_arrived(struct trp_worker *worker)
+{
+    /* acquire: the actors.  PAIR worker.arrived: arrive(). */
+    struct troupe_actor *newest =
+        atomic_exchange_explicit(&worker->arrived, NULL, memory_order_acquire);
+    struct troupe_actor *oldest = NULL;
+
+    while (newest != NULL) {
+        struct troupe_actor *next = newest->link;
+
+        newest->link = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest != NULL) {
+        struct troupe_actor *next = oldest->link;
+
+        pin(worker, oldest);
+        oldest = next;
+    }
+}
+
+static bool has_pinned(const struct trp_worker *worker)
+{
+    /* relaxed: a look; one that comes just now wakes us.  PAIR worker.arrived. */
+    return worker->pinned_first != NULL ||
+           atomic_load_explicit(&worker->arrived, memory_order_relaxed) != NULL;
+}
+
+static TRP_NOINLINE struct troupe_actor *next_pinned(struct trp_worker *worker)
+{
+    struct troupe_actor *actor;
+
+    take_arrived(worker);
+    actor = worker->pinned_first;
+    if (actor != NULL) {
+        worker->pinned_first = actor->link;
+    }
+    return actor;
+}
+
+/* Any thread. */
+static void arrive(struct trp_worker *home, struct troupe_actor *actor)
+{
+    /* relaxed: compared, no more. */
+    struct troupe_actor *newest = atomic_load_explicit(&home->arrived, memory_order_relaxed);
+
+    do {
+        actor->link = newest;
+        /* seq_cst: release of the actor, and our push before our look.  PAIR worker.arrived: take_arrived(); a worker
+         * registers as parked, then looks.  PAIR park.publish: park(). */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &home->arrived, &newest, actor, memory_order_seq_cst, memory_order_relaxed));
+    if (trp_worker_is_alone(home)) {
+        trp_switch();
+        trp_event_wake(&home->event);
+        return;
+    }
+    if (trp_park_any(&home->runtime->park)) {
+        trp_park_nudge(&home->runtime->park, home);
+    }
+}
+
+/* `worker` is whose context it is, or NULL. */
+static TRP_NOINLINE void schedule_at_home(
+    struct troupe_runtime *runtime, struct trp_worker *worker, struct troupe_actor *actor)
+{
+    struct trp_worker *home = runtime->workers[(actor->home & ~TRP_HOME_PINNED) - 1];
+
+    if (worker == home) {
+        pin(worker, actor);
+        return;
+    }
+    arrive(home, actor);
+}
+
 /* To the end of the queue; what does not fit goes to where everybody looks. */
 static void enqueue(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    if (!trp_runq_push(&worker->runq, actor)) {
+    if (trp_unlikely(actor->home != 0)) {
+        schedule_at_home(worker->runtime, worker, actor);
+    } else if (!trp_runq_push(&worker->runq, actor)) {
         inject(worker->runtime, worker->index, actor);
     }
+}
+
+/* A foreign thread's, or a thread actor's, who has nobody else to run. */
+static TRP_NOINLINE void inject_from(struct trp_context *context, struct troupe_actor *actor)
+{
+    struct troupe_runtime *runtime = context->runtime;
+    unsigned shard =
+        context->worker != NULL
+            ? context->worker->index
+            : (unsigned)(trp_container_of(context, struct trp_shard, context) - runtime->shards);
+
+    inject(runtime, shard, actor);
 }
 
 void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor)
@@ -173,11 +287,12 @@ void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor
     struct trp_worker *worker = context->worker;
     struct troupe_actor *displaced;
 
-    if (worker == NULL) {
-        unsigned shard = (unsigned)(trp_container_of(context, struct trp_shard, context) -
-                                    context->runtime->shards);
-
-        inject(context->runtime, shard, actor);
+    if (trp_unlikely(actor->home != 0)) {
+        schedule_at_home(context->runtime, worker, actor);
+        return;
+    }
+    if (trp_unlikely(!context->queues)) {
+        inject_from(context, actor);
         return;
     }
     displaced = lifo_swap(worker, actor);
@@ -190,7 +305,7 @@ void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor
 /* ---- a slice ---- */
 
 /* Gives back the room of what was handled. */
-static void credit(struct trp_worker *worker, struct troupe_actor *actor)
+TRP_INLINE void credit(struct trp_worker *worker, struct troupe_actor *actor)
 {
     if (worker->charged > 0) {
         trp_charge_give(&actor->charge, worker->charged, worker->charged_bytes);
@@ -199,7 +314,7 @@ static void credit(struct trp_worker *worker, struct troupe_actor *actor)
         /* relaxed: a waiter that we miss here has not seen our room either, looks again after it registered, or is
          * seen at the next credit or after parking.  See send.c. */
         if (trp_unlikely(atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
-            trp_send_admit(actor, false);
+            trp_send_made_room(&worker->context, actor);
         }
     }
 }
@@ -207,6 +322,10 @@ static void credit(struct trp_worker *worker, struct troupe_actor *actor)
 void trp_worker_retire(
     struct trp_context *context, struct troupe_actor *actor, struct troupe_message *msg, int status)
 {
+    if (msg->flags & TRP_MESSAGE_ASIDE) {
+        trp_aside_keep(actor, msg);
+        return;
+    }
     switch (msg->kind) {
     case TRP_MESSAGE_TICK:
         trp_tick_retire(context, actor, msg);
@@ -216,6 +335,8 @@ void trp_worker_retire(
         return;
     case TRP_MESSAGE_TIMEOUT:
     case TRP_MESSAGE_NOTICE:
+    case TRP_MESSAGE_CHANGE:
+    case TRP_MESSAGE_JOB:
         trp_hooks.retire(context, actor, msg);
         return;
     default:
@@ -248,17 +369,25 @@ static void retire_node(
 /* Whether a block needs its owner's token to be retired: everything but what pools hold. */
 static bool is_owned(const struct troupe_message *msg)
 {
-    return msg->kind != TRP_MESSAGE_PLAIN && msg->kind != TRP_MESSAGE_REPLY;
+    return msg->kind != TRP_MESSAGE_PLAIN && msg->kind != TRP_MESSAGE_REPLY &&
+           msg->kind != TRP_MESSAGE_QUESTION;
 }
 
-static int receive(struct troupe_actor *actor, struct troupe_message *msg)
+/* What was taken out is not for anybody any more: another column of the books, but part of the slice. */
+static void count_unwanted(struct trp_context *context, int opened)
+{
+    context->worker->unhandled++;
+    trp_count(&context->counters.dead, 1);
+    trp_count(opened == TRP_OPEN_LATE ? &context->counters.late : &context->counters.skipped, 1);
+}
+
+int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg)
 {
     int status;
 
-    if (trp_likely(msg->kind == TRP_MESSAGE_PLAIN)) {
-        return actor->receive(actor, actor->state, msg);
-    }
     switch (msg->kind) {
+    case TRP_MESSAGE_PLAIN:
+        return TRP_OPEN_DELIVER;
     case TRP_MESSAGE_TICK:
         status = trp_tick_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
         break;
@@ -268,14 +397,46 @@ static int receive(struct troupe_actor *actor, struct troupe_message *msg)
     default:
         status = trp_hooks.open(actor, msg);
     }
-    if (status == TRP_OPEN_LATE) {
-        /* Another column of the books. */
-        actor->context->worker->handled--;
-        trp_count(&actor->context->counters.dead, 1);
-        trp_count(&actor->context->counters.late, 1);
+    if (status == TRP_OPEN_LATE || status == TRP_OPEN_SKIP) {
+        count_unwanted(actor->context, status);
         return TROUPE_OK;
     }
+    return status;
+}
+
+/* Not a PLAIN one: that went to trp_aside_receive(). */
+static TRP_NOINLINE int receive_suspended(struct troupe_actor *actor, struct troupe_message *msg)
+{
+    int status;
+
+    if (!trp_aside_is_heeded(actor, msg)) {
+        trp_aside_hold(actor, msg);
+        return TROUPE_OK;
+    }
+    status = trp_worker_open(actor, msg);
+    return status == TRP_OPEN_DELIVER ? actor->behaviour->receive(actor, actor->state, msg)
+                                      : status;
+}
+
+static int receive(struct troupe_actor *actor, struct troupe_message *msg)
+{
+    int status;
+
+    if (trp_likely(msg->kind == TRP_MESSAGE_PLAIN)) {
+        return actor->receive(actor, actor->state, msg);
+    }
+    if (trp_unlikely(actor->receive == trp_aside_receive)) {
+        return receive_suspended(actor, msg);
+    }
+    status = trp_worker_open(actor, msg);
     return status == TRP_OPEN_DELIVER ? actor->receive(actor, actor->state, msg) : status;
+}
+
+/* A message that was kept aside. */
+static int receive_again(struct troupe_actor *actor, struct troupe_message *msg)
+{
+    return msg->flags & TRP_MESSAGE_OPENED ? actor->receive(actor, actor->state, msg)
+                                           : receive(actor, msg);
 }
 
 static void set_error(struct trp_worker *worker, int code)
@@ -305,10 +466,51 @@ static void set_failure(struct trp_worker *worker, int status)
     }
 }
 
+/* Whether the callback of the actor whose slice this is was left in the middle. */
+static bool has_left(const struct trp_worker *worker)
+{
+    return worker->context.current->fiber != NULL;
+}
+
+static bool wants_to_resume(struct trp_extra *extra, const struct troupe_reason *reason)
+{
+    enum troupe_directive directive;
+
+    trp_callouts++;
+    directive = extra->decide(extra->decide_context, reason);
+    trp_callouts--;
+    return directive == TROUPE_DECIDE_RESUME;
+}
+
+/* Whether the actor that failed goes on, as its supervisor's spec says.  A main function has nothing to go on with. */
+static bool resumes(struct trp_worker *worker)
+{
+    struct troupe_actor *actor = worker->context.current;
+    struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
+    struct troupe_report event;
+
+    if (extra == NULL || extra->decide == NULL || actor->behaviour->main != NULL ||
+        !wants_to_resume(extra, &worker->reason)) {
+        return false;
+    }
+    event = (struct troupe_report){.kind = TROUPE_REPORT_FAILURE,
+        .pid = trp_actor_pid(actor),
+        .actor = actor->behaviour->name,
+        .reason = &worker->reason};
+    trp_report_event(actor->runtime, &event, "goes on, though it failed with error %d (%s): %s",
+        worker->reason.code, troupe_strerror(worker->reason.code),
+        troupe_reason_text(&worker->reason));
+    forget_reason(worker);
+    return true;
+}
+
 /* The rarer things that a callback may return. */
 static TRP_NOINLINE bool conclude_other(struct trp_worker *worker, int status)
 {
     switch (status) {
+    case TRP_FIBER_LEFT:
+        /* Otherwise it is a number of the user's, which means nothing. */
+        return has_left(worker);
     case TRP_OPEN_EXIT:
         /* Without a reason it is a number of the user's, which means nothing. */
         return worker->has_reason;
@@ -326,11 +528,18 @@ static TRP_NOINLINE bool conclude_other(struct trp_worker *worker, int status)
             return false;
         }
         set_failure(worker, status);
-        return true;
+        return !resumes(worker);
     }
 }
 
-/* What a callback returned.  True: the actor ends, the reason is set. */
+/* init said that the actor is not needed. */
+static void set_ignored(struct trp_worker *worker)
+{
+    set_error(worker, TROUPE_IGNORE);
+    worker->reason.kind = TROUPE_EXIT_NORMAL;
+}
+
+/* What a callback returned.  True: nothing more is handled now, see interrupted(). */
 static bool conclude(struct trp_worker *worker, int status)
 {
     if (trp_likely(status == TROUPE_OK)) {
@@ -349,19 +558,23 @@ static void begin_exit(struct trp_worker *worker, struct troupe_actor *actor)
     trp_exit_begin(worker, actor, &reason);
 }
 
-/* The node popped next becomes current; counts it. */
-static struct troupe_message *open_node(
-    struct trp_worker *worker, struct troupe_actor *actor, struct trp_node *node)
+/* Its room is to be given back. */
+static void note_charge(struct trp_worker *worker, const struct troupe_message *msg)
 {
-    struct troupe_message *msg = trp_message_of(node);
-
     if (msg->flags & TRP_MESSAGE_CHARGED) {
         worker->charged++;
         worker->charged_bytes += trp_message_weight(msg);
     }
+    trp_trace(TRP_TRACE_MESSAGE, msg->kind, msg->sender);
+}
+
+/* The message to be handled next becomes current; counts it. */
+static struct troupe_message *open_message(
+    struct trp_worker *worker, struct troupe_actor *actor, struct troupe_message *msg)
+{
     actor->current = msg;
     actor->taken = false;
-    trp_trace(TRP_TRACE_MESSAGE, msg->kind, msg->sender);
+    note_charge(worker, msg);
     return msg;
 }
 
@@ -386,8 +599,9 @@ static bool is_condemned(struct troupe_actor *actor)
 /* Drops what stands before the exit signal that ends this actor, and takes it. */
 static void pull_exit(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    /* The message handled last went without an answer; those dropped from here on die with the actor. */
-    int status = TROUPE_EUNANSWERED;
+    /* The message handled last went without an answer; one that is being handled, and those dropped from here on, die with
+     * the actor. */
+    int status = has_left(worker) ? TROUPE_EDIED : TROUPE_EUNANSWERED;
 
     for (;;) {
         struct trp_node *spent = NULL;
@@ -399,7 +613,7 @@ static void pull_exit(struct trp_worker *worker, struct troupe_actor *actor)
             trp_worker_retire(&worker->context, actor, trp_message_of(spent), status);
         }
         status = TROUPE_EDIED;
-        msg = open_node(worker, actor, node);
+        msg = open_message(worker, actor, trp_message_of(node));
         if (msg->kind == TRP_MESSAGE_NOTICE && trp_hooks.condemns(actor, msg)) {
             int opened = trp_hooks.open(actor, msg);
 
@@ -407,11 +621,37 @@ static void pull_exit(struct trp_worker *worker, struct troupe_actor *actor)
             worker->handled++;
             return;
         }
-        trp_exit_count_dropped(&worker->context, msg);
+        trp_message_count_dropped(&worker->context, msg);
         if (!is_owned(msg)) {
             trp_message_empty(msg);
         }
     }
+}
+
+static bool condemns(const struct troupe_message *msg, const void *actor)
+{
+    return msg->kind == TRP_MESSAGE_NOTICE && trp_hooks.condemns(actor, msg);
+}
+
+/* Takes the exit signal that ends this actor, if it is among what goes before the queue; the rest is drained. */
+static bool take_priority_exit(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    struct troupe_message *msg = trp_aside_pull(actor, condemns, actor);
+    int opened;
+
+    if (msg == NULL) {
+        return false;
+    }
+    if (!has_left(worker)) {
+        /* What was handled last went without an answer. */
+        actor->current = NULL;
+        trp_worker_end_head(worker, actor);
+    }
+    worker->handled++;
+    opened = trp_hooks.open(actor, msg);
+    trp_assert(opened == TRP_OPEN_EXIT);
+    trp_worker_retire(&worker->context, actor, msg, TROUPE_EDIED);
+    return true;
 }
 
 /* Signals beside the queue.  True: the actor ends, the reason is set. */
@@ -425,10 +665,20 @@ static bool heed_signals(struct trp_worker *worker, struct troupe_actor *actor)
         worker->reason.kind = TROUPE_EXIT_KILLED;
         return true;
     }
-    /* acq_rel: a bit that was set again meanwhile came after its message, which is_condemned() sees.
-     * PAIR actor.signals. */
-    atomic_fetch_and_explicit(&actor->signals, ~(uint32_t)TRP_SIGNAL_EXIT, memory_order_acq_rel);
-    if ((signals & TRP_SIGNAL_EXIT) && !actor->trap_exit && is_condemned(actor)) {
+    /* acq_rel: a bit that is set again after this comes after its message, which is_condemned() and accept see; or after
+     * the waiter was called, which its fiber sees when it goes on.  PAIR actor.signals. */
+    signals = atomic_fetch_and_explicit(&actor->signals,
+        ~(uint32_t)(TRP_SIGNAL_EXIT | TRP_SIGNAL_ROOM | TRP_SIGNAL_PRIORITY), memory_order_acq_rel);
+    if (signals & TRP_SIGNAL_PRIORITY) {
+        trp_aside_accept(actor);
+    }
+    if ((signals & TRP_SIGNAL_EXIT) == 0 || actor->trap_exit) {
+        return false;
+    }
+    if (take_priority_exit(worker, actor)) {
+        return true;
+    }
+    if (is_condemned(actor)) {
         pull_exit(worker, actor);
         return true;
     }
@@ -441,41 +691,45 @@ static bool has_signals(const struct troupe_actor *actor)
     return atomic_load_explicit(&actor->signals, memory_order_relaxed) != 0;
 }
 
-/* Runs init of a new incarnation.  True: it receives from now on. */
-static bool start_actor(struct trp_worker *worker, struct troupe_actor *actor)
-{
-    const struct troupe_behaviour *behaviour = actor->behaviour;
-    int status = TROUPE_OK;
-
-    memset(actor->state, 0, behaviour->state_size);
-    actor->receive = behaviour->receive;
-    actor->trap_exit = behaviour->trap_exit;
-    trp_actor_set_phase(actor, TRP_PHASE_STARTING);
-    if (behaviour->init != NULL) {
-        status = behaviour->init(actor, actor->state, actor->arg);
-    }
-    if (status < 0) {
-        set_failure(worker, status);
-        begin_exit(worker, actor);
-        return false;
-    }
-    trp_actor_set_phase(actor, TRP_PHASE_RUNNING);
-    trp_hooks.started(actor);
-    if (conclude(worker, status)) {
-        begin_exit(worker, actor);
-        return false;
-    }
-    return true;
-}
-
 enum outcome {
     SLICE_PARKED, /* the token is gone */
     SLICE_AGAIN,  /* queue the slot again */
     SLICE_EXIT,   /* the actor is in phase EXITING */
+    /* It is not over: */
+    SLICE_RECEIVE, /* handles messages */
+    SLICE_RESUME,  /* goes on with the callback that was left in the middle */
 };
 
+void trp_worker_end_head(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    struct trp_node *spent = NULL;
+
+    if (trp_mailbox_detach(&actor->mailbox, &actor->head, &spent)) {
+        retire_node(worker, actor, spent);
+    }
+}
+
+/* It was parked, and nobody makes more room until it runs again.  True: somebody had set a signal before, and the token is ours again. */
+static bool has_token_again(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    trp_switch();
+    /* seq_cst: after the swap that set PARKED; whoever set a signal, or registered to wait for room, before
+     * clearing PARKED or looking at it, is seen here.  PAIR actor.signals, PAIR actor.waiting. */
+    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
+        trp_send_admit(&worker->context, actor, true);
+    }
+    if ((atomic_load_explicit(&actor->signals, memory_order_seq_cst) & TRP_SIGNAL_WAKES) == 0 ||
+        !trp_mailbox_unpark(&actor->mailbox)) {
+        return false;
+    }
+    /* Another worker may have run it since it was parked. */
+    actor->context = &worker->context;
+    return true;
+}
+
 /* Nothing was found to pop: parks, or finds out why not.  True: *out says how the slice ends. */
-static bool pause_slice(struct trp_worker *worker, struct troupe_actor *actor, enum outcome *out)
+TRP_INLINE bool pause_slice(
+    struct trp_worker *worker, struct troupe_actor *actor, enum outcome *out)
 {
     struct trp_node *spent = NULL;
 
@@ -484,27 +738,12 @@ static bool pause_slice(struct trp_worker *worker, struct troupe_actor *actor, e
     actor->current = NULL;
     if (actor->head != &actor->mailbox.stub && is_owned(trp_message_of(actor->head))) {
         /* Needs the token to be retired: take it out of the list first. */
-        if (trp_mailbox_detach(&actor->mailbox, &actor->head, &spent)) {
-            retire_node(worker, actor, spent);
-        }
-        spent = NULL;
+        trp_worker_end_head(worker, actor);
     }
     if (trp_mailbox_park(&actor->mailbox, &actor->head, &spent)) {
         retire_node(worker, actor, spent);
-        trp_switch();
-        /* seq_cst: after the swap that set PARKED; whoever set a signal, or registered to wait for room, before
-         * clearing PARKED or looking at it, is seen here.  PAIR actor.signals, PAIR actor.waiting. */
-        if (atomic_load_explicit(&actor->waiting, memory_order_seq_cst) != 0) {
-            trp_send_admit(actor, true);
-        }
-        if (atomic_load_explicit(&actor->signals, memory_order_seq_cst) == 0 ||
-            !trp_mailbox_unpark(&actor->mailbox)) {
-            *out = SLICE_PARKED;
-            return true;
-        }
-        /* Another worker may have run it since it was parked. */
-        actor->context = &worker->context;
-        return false;
+        *out = SLICE_PARKED;
+        return !has_token_again(worker, actor);
     }
     for (unsigned i = 0; i < GAP_PAUSES; i++) {
         /* acquire: as in trp_mailbox_pop(). */
@@ -530,7 +769,205 @@ static bool is_spent(struct trp_worker *worker, uint64_t begin_ns)
     return false;
 }
 
-static enum outcome receive_slice(struct trp_worker *worker, struct troupe_actor *actor)
+/* ---- slices of callbacks that may wait (fiber.h) ---- */
+
+/* The fiber of `actor` was left and WAITS. */
+static enum outcome rest_slice(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    struct trp_node *at = actor->fiber->at;
+    enum outcome outcome;
+
+    if (at == NULL) {
+        return pause_slice(worker, actor, &outcome) ? outcome : SLICE_RESUME;
+    }
+    trp_switch();
+    credit(worker, actor);
+    if (trp_mailbox_rest(&actor->mailbox, at)) {
+        return has_token_again(worker, actor) ? SLICE_RESUME : SLICE_PARKED;
+    }
+    for (unsigned i = 0; i < GAP_PAUSES; i++) {
+        if (trp_mailbox_behind(at) != NULL) {
+            return SLICE_RESUME;
+        }
+        trp_port_pause();
+    }
+    return SLICE_AGAIN;
+}
+
+static enum outcome end_actor(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    begin_exit(worker, actor);
+    return SLICE_EXIT;
+}
+
+/* A callback said that nothing more is handled now: the actor ends, or its callback was left. */
+static enum outcome interrupted(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    if (!has_left(worker)) {
+        return end_actor(worker, actor);
+    }
+    switch (actor->fiber->state) {
+    case TRP_FIBER_YIELDED:
+        return SLICE_AGAIN;
+    case TRP_FIBER_WAITING:
+        return rest_slice(worker, actor);
+    default:
+        return SLICE_RESUME;
+    }
+}
+
+/* Whether a callback on a fiber ended its actor. */
+static bool has_quit(const struct trp_worker *worker, int status)
+{
+    return status == TRP_OPEN_EXIT && worker->has_reason;
+}
+
+/* An actor ends with its main function, whatever that returned. */
+static enum outcome end_main(struct trp_worker *worker, struct troupe_actor *actor, int status)
+{
+    if (status < 0) {
+        set_failure(worker, status);
+    } else if (!has_quit(worker, status)) {
+        set_error(worker, 0);
+        worker->reason.kind = TROUPE_EXIT_NORMAL;
+    }
+    return end_actor(worker, actor);
+}
+
+static enum outcome run_main(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    int status;
+
+    worker->slice_began_ns = worker->now_ns;
+    status = trp_fiber_begin(actor, TRP_CALLBACK_MAIN, NULL);
+    return has_left(worker) ? interrupted(worker, actor) : end_main(worker, actor, status);
+}
+
+/* init has returned `status`. */
+TRP_INLINE enum outcome initialised(
+    struct trp_worker *worker, struct troupe_actor *actor, int status)
+{
+    if (trp_unlikely(status < 0)) {
+        set_failure(worker, status);
+    }
+    if (trp_unlikely(status < 0 || has_quit(worker, status))) {
+        return end_actor(worker, actor);
+    }
+    if (trp_unlikely(status == TROUPE_IGNORE)) {
+        set_ignored(worker);
+        return end_actor(worker, actor);
+    }
+    trp_actor_set_phase(actor, TRP_PHASE_RUNNING);
+    trp_hooks.started(actor);
+    if (conclude(worker, status)) {
+        return end_actor(worker, actor);
+    }
+    return trp_unlikely(actor->behaviour->main != NULL) ? run_main(worker, actor) : SLICE_RECEIVE;
+}
+
+/* The callback that was left never goes on, nor waits in any line. */
+static void drop_fiber(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    if (actor->fiber->waiter != NULL) {
+        trp_send_abandon(&worker->context, actor->fiber);
+    }
+    trp_fiber_drop(actor);
+}
+
+/* Goes on with a callback that was left in the middle. */
+static TRP_NOINLINE enum outcome resume_slice(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    enum trp_callback callback = actor->fiber->callback;
+    struct trp_fiber *fiber;
+    int status;
+
+    if (has_signals(actor) && heed_signals(worker, actor)) {
+        drop_fiber(worker, actor);
+        return end_actor(worker, actor);
+    }
+    if (worker->handled == 0) {
+        worker->slice_began_ns = worker->now_ns;
+    }
+    fiber = trp_fiber_take_up(actor);
+    trp_cross_in(&worker->host, fiber);
+    status = trp_fiber_conclude(fiber);
+    if (has_left(worker)) {
+        return interrupted(worker, actor);
+    }
+    if (callback == TRP_CALLBACK_INIT) {
+        return initialised(worker, actor, status);
+    }
+    if (callback == TRP_CALLBACK_MAIN) {
+        return end_main(worker, actor, status);
+    }
+    return conclude(worker, status) ? end_actor(worker, actor) : SLICE_RECEIVE;
+}
+
+/* ---- messages kept aside ---- */
+
+/* Ends the message of aside.h that was handled last. */
+static void retire_aside(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    struct troupe_message *spent = trp_aside_spent(actor);
+
+    if (spent != NULL) {
+        actor->current = NULL;
+        trp_worker_retire(&worker->context, actor, spent, TROUPE_EUNANSWERED);
+    }
+}
+
+/* Takes the message handled last out of the queue's list, if it is to be kept aside: nobody else looks whether it is, and it
+ * may be among those that are handled again.  False: in the gap. */
+static bool keep_head(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    struct trp_node *spent = NULL;
+
+    if (actor->head == &actor->mailbox.stub ||
+        (trp_message_of(actor->head)->flags & TRP_MESSAGE_ASIDE) == 0) {
+        return true;
+    }
+    if (!trp_mailbox_detach(&actor->mailbox, &actor->head, &spent)) {
+        return false;
+    }
+    trp_worker_retire(&worker->context, actor, trp_message_of(spent), TROUPE_EUNANSWERED);
+    return true;
+}
+
+/* Signals, and messages that stand before the queue.  SLICE_RECEIVE: the queue's turn. */
+static TRP_NOINLINE enum outcome heed(
+    struct trp_worker *worker, struct troupe_actor *actor, uint64_t begin_ns)
+{
+    for (;;) {
+        struct troupe_message *msg;
+
+        retire_aside(worker, actor);
+        if (heed_signals(worker, actor)) {
+            return end_actor(worker, actor);
+        }
+        /* relaxed: the holder's own. */
+        if ((atomic_load_explicit(&actor->signals, memory_order_relaxed) & TRP_SIGNAL_AGAIN) == 0) {
+            return SLICE_RECEIVE;
+        }
+        if (!keep_head(worker, actor)) {
+            return SLICE_AGAIN;
+        }
+        msg = trp_aside_take(actor);
+        if (msg == NULL) {
+            return SLICE_RECEIVE;
+        }
+        worker->handled++;
+        if (conclude(worker, receive_again(actor, open_message(worker, actor, msg)))) {
+            return interrupted(worker, actor);
+        }
+        if (is_spent(worker, begin_ns)) {
+            return SLICE_AGAIN;
+        }
+    }
+}
+
+/* ---- slices ---- */
+
+TRP_INLINE enum outcome receive_slice(struct trp_worker *worker, struct troupe_actor *actor)
 {
     uint64_t begin_ns = worker->now_ns;
     enum outcome outcome;
@@ -540,9 +977,11 @@ static enum outcome receive_slice(struct trp_worker *worker, struct troupe_actor
         struct trp_node *spent = NULL;
         struct trp_node *node;
 
-        if (trp_unlikely(has_signals(actor)) && heed_signals(worker, actor)) {
-            begin_exit(worker, actor);
-            return SLICE_EXIT;
+        if (trp_unlikely(has_signals(actor))) {
+            outcome = heed(worker, actor, begin_ns);
+            if (outcome != SLICE_RECEIVE) {
+                return outcome;
+            }
         }
         node = trp_mailbox_pop(&actor->mailbox, &actor->head, &spent);
         if (node == NULL) {
@@ -553,9 +992,8 @@ static enum outcome receive_slice(struct trp_worker *worker, struct troupe_actor
         }
         retire_node(worker, actor, spent);
         worker->handled++;
-        if (conclude(worker, receive(actor, open_node(worker, actor, node)))) {
-            begin_exit(worker, actor);
-            return SLICE_EXIT;
+        if (conclude(worker, receive(actor, open_message(worker, actor, trp_message_of(node))))) {
+            return interrupted(worker, actor);
         }
         if (trp_unlikely(is_spent(worker, begin_ns))) {
             return SLICE_AGAIN;
@@ -563,27 +1001,108 @@ static enum outcome receive_slice(struct trp_worker *worker, struct troupe_actor
     }
 }
 
-/* The whole of a slice but the exit.  A callback that calls troupe_exit() does not come back here: see unwound(). */
+/* init, of a behaviour that may wait. */
+static TRP_NOINLINE int init_on_fiber(struct troupe_actor *actor)
+{
+    if (actor->receive != trp_seat_receive) {
+        actor->receive = trp_fiber_receive;
+    }
+    return actor->behaviour->init != NULL ? trp_fiber_begin(actor, TRP_CALLBACK_INIT, NULL)
+                                          : TROUPE_OK;
+}
+
+/* Runs init of a new incarnation. */
+static enum outcome start_actor(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    const struct troupe_behaviour *behaviour = actor->behaviour;
+    int status = TROUPE_OK;
+
+    memset(actor->state, 0, behaviour->state_size);
+    actor->receive = trp_unlikely(worker->seat.traces) ? trp_seat_receive : behaviour->receive;
+    actor->trap_exit = behaviour->trap_exit;
+    trp_actor_set_phase(actor, TRP_PHASE_STARTING);
+    if (trp_unlikely(trp_fiber_is_wanted(behaviour))) {
+        status = init_on_fiber(actor);
+        if (has_left(worker)) {
+            return interrupted(worker, actor);
+        }
+    } else if (behaviour->init != NULL) {
+        status = behaviour->init(actor, actor->state, actor->arg);
+    }
+    return initialised(worker, actor, status);
+}
+
+static enum outcome begin_new(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    return has_signals(actor) && heed_signals(worker, actor) ? end_actor(worker, actor)
+                                                             : start_actor(worker, actor);
+}
+
+/* What a slice begins with. */
 static enum outcome begin_slice(struct trp_worker *worker, struct troupe_actor *actor)
 {
     /* relaxed: written by the token's holder, whom we are.  A wish of the supervisor's leads to the same place. */
     switch (atomic_load_explicit(&actor->phase, memory_order_relaxed)) {
     case TRP_PHASE_NEW:
-        if (has_signals(actor) && heed_signals(worker, actor)) {
-            begin_exit(worker, actor);
-            return SLICE_EXIT;
-        }
-        if (!start_actor(worker, actor)) {
-            return SLICE_EXIT;
-        }
-        break;
+        return begin_new(worker, actor);
     case TRP_PHASE_RUNNING:
-        break;
+        return SLICE_RECEIVE;
+    case TRP_PHASE_WAITING:
+        return SLICE_RESUME;
     default:
         return SLICE_EXIT;
     }
-    return receive_slice(worker, actor);
 }
+
+/* The whole of a slice but the exit.  A callback that calls troupe_exit() does not come back here: see unwound(). */
+TRP_INLINE enum outcome do_slice(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    enum outcome outcome = begin_slice(worker, actor);
+
+    for (;;) {
+        if (trp_likely(outcome == SLICE_RECEIVE)) {
+            outcome = receive_slice(worker, actor);
+        }
+        if (trp_likely(outcome < SLICE_RECEIVE)) {
+            return outcome;
+        }
+        outcome = resume_slice(worker, actor);
+    }
+}
+
+/* ---- for wait.c ---- */
+
+struct troupe_message *trp_worker_pop(struct trp_worker *worker, struct troupe_actor *actor)
+{
+    struct trp_node *spent = NULL;
+    struct trp_node *node = trp_mailbox_pop(&actor->mailbox, &actor->head, &spent);
+
+    if (node == NULL) {
+        return NULL;
+    }
+    retire_node(worker, actor, spent);
+    worker->handled++;
+    return open_message(worker, actor, trp_message_of(node));
+}
+
+void trp_worker_count_picked(struct trp_worker *worker, const struct troupe_message *msg)
+{
+    worker->handled++;
+    note_charge(worker, msg);
+}
+
+bool trp_worker_conclude(struct trp_worker *worker, int status)
+{
+    return conclude(worker, status);
+}
+
+bool trp_worker_is_spent(struct trp_worker *worker)
+{
+    /* Nothing yet: it has just begun, or gone on. */
+    return worker->handled > 0 && is_spent(worker, worker->slice_began_ns);
+}
+
+/* ---- around a slice ---- */
 
 /* Leaves the cell to others, goes on with its exit, or queues it again. */
 static void let_go(struct trp_worker *worker, struct troupe_actor *actor, enum outcome outcome)
@@ -598,6 +1117,21 @@ static void let_go(struct trp_worker *worker, struct troupe_actor *actor, enum o
     }
     actor->context = NULL;
     enqueue(worker, actor);
+}
+
+/* What was handled, but not yet counted. */
+TRP_INLINE void count_handled(struct trp_worker *worker)
+{
+    /* Less than nothing, if what was put aside had been opened by a slice before: then a fiber was left. */
+    trp_count(&worker->context.counters.handled, (uint64_t)worker->handled - worker->unhandled);
+    worker->handled = 0;
+    worker->unhandled = 0;
+}
+
+void trp_worker_settle(struct trp_worker *worker)
+{
+    credit(worker, worker->context.current);
+    count_handled(worker);
 }
 
 static void beat(struct trp_worker *worker)
@@ -618,9 +1152,8 @@ static void end_slice(struct trp_worker *worker, struct troupe_actor *actor, enu
     let_go(worker, actor, outcome);
     worker->context.current = NULL;
     beat(worker);
-    trp_count(&worker->context.counters.handled, worker->handled);
+    count_handled(worker);
     trp_count(&worker->context.counters.slices, 1);
-    worker->handled = 0;
 }
 
 static void run_slice(struct trp_worker *worker, struct troupe_actor *actor)
@@ -634,7 +1167,7 @@ static void run_slice(struct trp_worker *worker, struct troupe_actor *actor)
     worker->limit = TRP_SLICE_MESSAGES;
     worker->context.current = actor;
     actor->context = &worker->context;
-    end_slice(worker, actor, begin_slice(worker, actor));
+    end_slice(worker, actor, do_slice(worker, actor));
 }
 
 /* The rest of a slice whose callback called troupe_exit(); the reason is set. */
@@ -642,6 +1175,8 @@ static void unwound(struct trp_worker *worker)
 {
     struct troupe_actor *actor = worker->context.current;
 
+    /* If it was in one. */
+    trp_callouts = 0;
     begin_exit(worker, actor);
     end_slice(worker, actor, SLICE_EXIT);
 }
@@ -743,6 +1278,9 @@ static void do_duties(struct trp_worker *worker)
     if (worker->rounds % INJECT_ROUNDS == 0) {
         (void)take_injected(worker);
     }
+    if (has_pinned(worker)) {
+        take_arrived(worker);
+    }
     if (now_ns - worker->polled_ns >= POLL_NS) {
         worker->polled_ns = now_ns;
         (void)poll_now(worker);
@@ -753,12 +1291,16 @@ static void do_duties(struct trp_worker *worker)
 /* ---- finding work ---- */
 
 /* From the LIFO slot, a few times in a row, then from the queue. */
-static struct troupe_actor *next_own(struct trp_worker *worker)
+TRP_INLINE struct troupe_actor *next_own(struct trp_worker *worker)
 {
     /* relaxed: a look; the swap decides. */
     bool has_lifo = atomic_load_explicit(&worker->lifo, memory_order_relaxed) != NULL;
     struct troupe_actor *actor = NULL;
 
+    /* Every second one, if there are any. */
+    if (trp_unlikely(worker->pinned_first != NULL) && worker->slices % 2 == 0) {
+        return next_pinned(worker);
+    }
     if (has_lifo && trp_choose(TRP_CHOOSE_LIFO, 2, worker->lifo_runs < TRP_LIFO_RUNS)) {
         actor = lifo_swap(worker, NULL);
         worker->lifo_runs++;
@@ -770,7 +1312,7 @@ static struct troupe_actor *next_own(struct trp_worker *worker)
     if (actor == NULL && has_lifo) {
         actor = lifo_swap(worker, NULL);
     }
-    return actor;
+    return actor == NULL && has_pinned(worker) ? next_pinned(worker) : actor;
 }
 
 /* Whether what is queued there waits longer than it costs to move it: actors with little to do are better off where
@@ -869,14 +1411,23 @@ static bool is_work_left(struct troupe_runtime *runtime)
     return false;
 }
 
-/* A spare that is retired stays as long as it has timers: when all others sleep nobody looks at its wheel. */
+/* A spare that is retired stays as long as it has timers, since when all others sleep nobody looks at its wheel, and as
+ * long as actors must go on there: their home is its index, and no other thread may resume them.
+ *
+ * So none of them is ever left alone.  Only we, between two slices, ask here, and only slices of ours change `suspended`: it
+ * cannot become more than 0 after we asked.  An actor whose home is a spare (pinned ones never have) is counted there as long as
+ * it has, so once it is 0 nobody can send us one through arrive(): `pinned_first` and `arrived` are empty.  While it is not 0 we
+ * sleep and are woken as any worker, also to steal, so that such a spare is a worker more: at worst it has taken up a main
+ * function that waits until the runtime stops, and stays until then.  The watchdog counts it among its spares (worker_max).
+ *
+ * `stop` comes when all actors have ended. */
 static bool is_told_to_stop(const struct trp_worker *worker)
 {
     /* seq_cst: after registering as parked.  PAIR runtime.stop.
      * relaxed: `retire` is set before a nudge, which takes the park lock, as we did. */
     return atomic_load_explicit(&worker->runtime->stop, memory_order_seq_cst) ||
            (atomic_load_explicit(&worker->retire, memory_order_relaxed) &&
-               trp_wheel_next(&worker->wheel) == TRP_NEVER);
+               trp_wheel_next(&worker->wheel) == TRP_NEVER && worker->host.suspended == 0);
 }
 
 /* Registers as parked and looks once more.  True: sleep. */
@@ -891,7 +1442,8 @@ static bool park(struct trp_worker *worker)
         trp_park_enter(&runtime->park, worker, worker->mode == TRP_WORKER_SEARCHING, true);
     worker->mode = TRP_WORKER_PARKED;
     worker->spins = 0;
-    return !is_work_left(runtime) && trp_stack_is_empty(&worker->returned) &&
+    /* seq_cst, in is_work_left(): after we have registered.  PAIR park.publish: schedule_at_home(). */
+    return !is_work_left(runtime) && !has_pinned(worker) && trp_stack_is_empty(&worker->returned) &&
            !is_told_to_stop(worker);
 }
 
@@ -923,6 +1475,16 @@ static bool is_worth_searching(struct trp_worker *worker)
     return worker->spins < SEARCH_ROUNDS && running > 1 + trp_park_parked(&runtime->park);
 }
 
+/* It sleeps now, until its first timer is due. */
+static void sleep_until_due(struct trp_worker *worker, uint64_t *out_until_ns)
+{
+    trp_count(&worker->context.counters.parks, 1);
+    *out_until_ns = trp_wheel_next(&worker->wheel);
+    if (*out_until_ns != TRP_NEVER) {
+        *out_until_ns *= 1000000U;
+    }
+}
+
 /* Nothing is queued here: searches, and in the end parks. */
 static enum trp_step look_around(struct trp_worker *worker, uint64_t *out_until_ns)
 {
@@ -949,11 +1511,7 @@ static enum trp_step look_around(struct trp_worker *worker, uint64_t *out_until_
         trp_port_yield();
         return TRP_STEP_RAN;
     }
-    trp_count(&worker->context.counters.parks, 1);
-    *out_until_ns = trp_wheel_next(&worker->wheel);
-    if (*out_until_ns != TRP_NEVER) {
-        *out_until_ns *= 1000000U;
-    }
+    sleep_until_due(worker, out_until_ns);
     return TRP_STEP_IDLE;
 }
 
@@ -979,6 +1537,7 @@ static void leave_for_good(struct trp_worker *worker)
     }
     trp_exit_flush(&worker->context, true);
     trp_pool_trim(&worker->context.pool);
+    trp_fiber_leave_host(worker);
     trp_park_part(&worker->runtime->park);
     /* Whoever saw us search, or took us off the list, relies on it: after our search has ended we look once more, as
      * one that parks does.  And if we slept in the poller, somebody must do so in our place. */
@@ -1024,11 +1583,40 @@ static enum trp_step step(struct trp_worker *worker, uint64_t *out_until_ns)
     return TRP_STEP_RAN;
 }
 
+/* A step of a thread actor's worker, where nobody but that one ever has anything to do.  No wake-up is lost: the event is read
+ * first, and moved on last by whoever brings something. */
+static enum trp_step step_alone(struct trp_worker *worker, uint64_t *out_until_ns)
+{
+    struct troupe_actor *actor;
+
+    worker->event_value = trp_event_value(&worker->event);
+    worker->now_ns = trp_port_now_ns();
+    trp_reclaim_quiescent();
+    (void)trp_worker_fire(&worker->context, worker, worker->now_ns);
+    actor = next_pinned(worker);
+    if (actor != NULL) {
+        run_slice(worker, actor);
+        return TRP_STEP_RAN;
+    }
+    trp_exit_flush(&worker->context, true);
+    trp_pool_trim(&worker->context.pool);
+    if (trp_thread_is_dismissed(worker)) {
+        trp_fiber_leave_host(worker);
+        return TRP_STEP_STOP;
+    }
+    sleep_until_due(worker, out_until_ns);
+    return TRP_STEP_IDLE;
+}
+
 /* Not inlined into trp_worker_run(): what calls setjmp keeps nothing in registers. */
 static TRP_NOINLINE enum trp_step run_steps(struct trp_worker *worker, uint64_t *out_until_ns)
 {
     enum trp_step last = TRP_STEP_RAN;
 
+    while (trp_unlikely(trp_worker_is_alone(worker)) && worker->steps > 0 && last == TRP_STEP_RAN) {
+        worker->steps--;
+        last = step_alone(worker, out_until_ns);
+    }
     while (worker->steps > 0 && last == TRP_STEP_RAN) {
         worker->steps--;
         last = step(worker, out_until_ns);

@@ -15,7 +15,9 @@
 
 #include <setjmp.h>
 
+#include "contain_seat.h"
 #include "context.h"
+#include "fiber.h"
 #include "park.h"
 #include "port.h"
 #include "runq.h"
@@ -27,6 +29,12 @@
 /** Most messages of a slice, and most time, looked at every 8 messages. */
 #define TRP_SLICE_MESSAGES 64
 #define TRP_SLICE_NS 200000
+
+/** Spare workers a runtime may start while others are stuck. */
+#define TRP_SPARES_MAX 4
+
+/** Index of the first worker that is a thread actor's: see thread.h. */
+#define TRP_THREAD_FIRST (TROUPE_WORKERS_MAX + TRP_SPARES_MAX)
 
 enum trp_step {
     TRP_STEP_RAN,  /* there may be more to do at once */
@@ -62,14 +70,31 @@ struct trp_worker {
     jmp_buf *unwind;             /* where troupe_exit() goes, while callbacks run */
     struct troupe_reason reason; /* recorded by the current actor, or by a signal to it */
     bool has_reason;
-    uint32_t steps;         /* to go in trp_worker_run() */
-    uint32_t handled;       /* in this slice */
-    uint32_t limit;         /* of `handled`: then the slice ends; 0: its actor was refused */
-    uint32_t refusals;      /* slices in a row that ended so */
-    uint32_t refused;       /* slices that ended so since the last round of duties */
-    uint32_t charged;       /* of them charged, */
-    uint64_t charged_bytes; /* and their weight, not yet given back */
+    uint32_t steps;     /* to go in trp_worker_run() */
+    uint32_t handled;   /* in this slice */
+    uint32_t unhandled; /* of messages opened: late answers, requests skipped, what was put aside */
+    uint32_t limit;     /* of `handled`: then the slice ends; 0: its actor was refused */
+    uint32_t refusals;  /* slices in a row that ended so */
+    uint32_t refused;   /* slices that ended so since the last round of duties */
+    uint32_t charged;   /* of them charged, */
+    uint64_t charged_bytes;  /* and their weight, not yet given back */
+    uint64_t slice_began_ns; /* of a slice that went on with a fiber */
+    bool
+        crashed; /* its actor's code did, and none of it may run any more: until trp_exit_begin() is through */
+    struct trp_fiber_host host;
+    struct trp_seat seat;
     struct trp_port_thread thread;
+
+    /* A thread actor's: thread.h. */
+    struct troupe_actor *resident; /* whom it runs; set before that one is scheduled */
+    bool outside;                  /* owner: code of that one runs, between two calls of troupe */
+    bool was_offline;              /* owner: before it came inside */
+    bool released;                 /* under the threads' lock: not counted any more */
+    _Atomic uint32_t dismissed;    /* any thread: its thread ends */
+
+    /* Owner: actors that must run here, oldest first. */
+    struct troupe_actor *pinned_first;
+    struct troupe_actor *pinned_last;
 
     /* Owner, or the watchdog when rescuing. */
     _Atomic(struct troupe_actor *) lifo;
@@ -85,9 +110,10 @@ struct trp_worker {
     _Atomic bool gone;         /* owner: it has left for good, and its thread can be joined */
 
     /* Any thread. */
-    alignas(128) struct trp_event event; /* where it sleeps */
-    struct trp_parker parker;            /* park.c */
-    struct trp_stack returned;           /* reclaim: cells whose grace period is over */
+    alignas(128) struct trp_event event;    /* where it sleeps */
+    struct trp_parker parker;               /* park.c */
+    struct trp_stack returned;              /* reclaim: cells whose grace period is over */
+    _Atomic(struct troupe_actor *) arrived; /* actors that must run here, newest first, by `link` */
     struct trp_runq runq;
     struct trp_wheel wheel;
 };
@@ -111,6 +137,18 @@ void trp_worker_wake(struct trp_worker *worker, bool polls);
 /** The worker whose step this thread is in, or NULL. */
 struct trp_worker *trp_worker_current(void);
 
+/** Sets what that says, for thread.c. */
+void trp_worker_set_current(struct trp_worker *worker);
+
+/** Whether it runs one actor, on a thread of its own. */
+static inline bool trp_worker_is_alone(const struct trp_worker *worker)
+{
+    return worker->index >= TRP_THREAD_FIRST;
+}
+
+/** The room, and the count, of what its slice has handled so far: it may be long until it goes on. */
+void trp_worker_settle(struct trp_worker *worker);
+
 /** Queues the run slot of `actor`, whose token the caller owns.  Any context. */
 void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor);
 
@@ -123,8 +161,21 @@ unsigned trp_worker_fire(struct trp_context *context, struct trp_worker *of, uin
 /** Cells whose grace period is over come home, with what raced into them.  The worker's thread, or after its end. */
 void trp_worker_take_returned(struct trp_worker *worker);
 
-/** Ends a node that left the queue of `actor` after it was handled or dropped.  Token's holder. */
-void trp_worker_retire(struct trp_context *context, struct troupe_actor *actor,
-    struct troupe_message *msg, int status);
+/* ---- for wait.c: what receive_slice() does, a step at a time, on a fiber ---- */
+
+/** The next message of `actor` becomes current; the one before is ended.  NULL: none is there, or in the gap. */
+struct troupe_message *trp_worker_pop(struct trp_worker *worker, struct troupe_actor *actor);
+
+/** Counts a message that was picked out of the middle of the queue. */
+void trp_worker_count_picked(struct trp_worker *worker, const struct troupe_message *msg);
+
+/** What a callback returned.  True: the actor ends, the reason is set. */
+bool trp_worker_conclude(struct trp_worker *worker, int status);
+
+/** Ends the message that was popped last; not in the gap. */
+void trp_worker_end_head(struct trp_worker *worker, struct troupe_actor *actor);
+
+/** Whether this slice has had its share. */
+bool trp_worker_is_spent(struct trp_worker *worker);
 
 #endif

@@ -7,7 +7,7 @@
  * A function marked `a callback of self` is for use inside one of these calls, and in the continuations of
  * call.h, by the thread that runs it.
  *
- *   init       first, before any message; a negative return ends the actor at once, as does TROUPE_DONE
+ *   init       first, before any message; a negative return ends the actor at once, as do TROUPE_DONE and TROUPE_IGNORE
  *   receive    once per message.  TROUPE_OK goes on; TROUPE_DONE ends the actor with reason normal;
  *              TROUPE_EUNKNOWN says "not mine": counted, and the actor goes on; any other negative value is a
  *              failure and ends the actor with that code.  Other positive values are troupe's own: not to be used
@@ -28,6 +28,10 @@ TROUPE_BEGIN_DECLS
 /** Returned by `receive` or `init`: this was the last message, end with reason normal. */
 #define TROUPE_DONE 1
 
+/** Returned by `init`: not needed, which is no failure.  The actor ends at once, with reason normal and this code; its
+ * supervisor lets it rest (supervisor.h). */
+#define TROUPE_IGNORE 2
+
 /**
  * Why an actor ended, after Erlang/OTP.  Two questions have two answers: links spread every
  * reason but NORMAL; a transient child is restarted after every reason but NORMAL and SHUTDOWN.
@@ -45,7 +49,9 @@ enum troupe_exit {
  * it was given to retains it (troupe_buffer_retain()), and releases it in the end. */
 struct troupe_reason {
     enum troupe_exit kind;
-    int code;                   /* with ERROR a troupe_err or a code of the user's; otherwise 0 */
+    int code;                   /* with ERROR a troupe_err or a code of the user's; with NORMAL
+                                   TROUPE_IGNORE if init said so; with SHUTDOWN TROUPE_EDIED of a
+                                   supervisor that gave up; otherwise 0 */
     struct troupe_buffer *text; /* or NULL; ends in a NUL byte */
 };
 
@@ -68,22 +74,62 @@ typedef void (*troupe_terminate_fn)(
     struct troupe_actor *self, void *state, const struct troupe_reason *reason);
 typedef void (*troupe_destroy_fn)(void *state);
 typedef void (*troupe_defer_fn)(void *arg);
+typedef int (*troupe_main_fn)(struct troupe_actor *self, const void *arg);
 
-/** A behaviour is static: it must outlive every actor that has it. */
+/** Bytes of stack of a callback that may wait, where its behaviour says nothing, and the most it may say. */
+#define TROUPE_STACK_DEFAULT 61440
+#define TROUPE_STACK_MAX 1044480
+
+/**
+ * A behaviour is static: it must outlive every actor that has it.
+ *
+ * An actor of `memory_max` that has more bytes than that in its state, its copied argument, its arena and its mailbox is
+ * reported (LIMIT) and killed.  This is looked at when it allocates from its arena, which then gives NULL, and whenever room
+ * in its mailbox comes back; so what is queued while it does not run is bounded by `capacity_bytes`.  Answers, ticks and
+ * notices do not count; nor what it allocates elsewhere.
+ */
 struct troupe_behaviour {
     const char *name;              /* required; for reports */
     size_t state_size;             /* bytes, zeroed before init; up to 64 cost nothing extra */
     troupe_init_fn init;           /* or NULL */
-    troupe_receive_fn receive;     /* required */
+    troupe_receive_fn receive;     /* required, unless there is main */
     troupe_terminate_fn terminate; /* or NULL */
     troupe_destroy_fn destroy;     /* or NULL */
     uint32_t capacity;             /* messages; 0: TROUPE_CAPACITY_DEFAULT */
     uint64_t capacity_bytes;       /* 0: TROUPE_CAPACITY_BYTES_DEFAULT; at least 64 a message */
     bool trap_exit;                /* exit signals arrive as messages: see link.h */
+    bool may_wait;                 /* init and receive may wait: see fiber.h */
+    troupe_main_fn main;           /* instead of receive: see fiber.h */
+    bool thread;                   /* with main: it has a thread of its own, see below */
+    size_t stack_size;   /* of callbacks that may wait, in bytes; 0: TROUPE_STACK_DEFAULT, with
+                            `thread` TROUPE_STACK_MAX */
+    uint64_t memory_max; /* bytes; 0: no limit.  See below */
 };
+
+struct troupe_via;
+
+/*
+ * A thread actor (`thread`, with `main`) has an OS thread of its own: its main function, and `init`, may block there for as long
+ * as they like: in a library, a file, a device, a computation.  To others, and in its own code, it is an actor as any other: the
+ * same pid, mailbox, links, names and supervisors, and every function for a callback of `self` that may wait (fiber.h).
+ *
+ * It is killed, or ended by an exit signal, in the calls that wait.  One that blocks in something else is not interrupted: who
+ * tells it to shut down waits for it, and says so when its time is over (UNSTOPPED), as of a handler that does not return.  Its
+ * end runs on its own thread: `terminate`, deferred cleanups and `destroy`, which may block as well.  The thread ends with the
+ * actor.  A child that is restarted gets a new one; with keep_mailbox it lives on on the same one.
+ *
+ * What it makes runnable is run by the workers: a message costs a wake-up each way if the other side sleeps, some ten
+ * microseconds.  Between two calls of troupe its thread is as a foreign one: functions of a runtime that are for any thread but
+ * a worker's may be called there, but for those that stop it.  Thread-local variables are its own; its stack is that of
+ * fiber.h, of TROUPE_STACK_MAX bytes unless the behaviour says less.
+ *
+ * Limits: limits.threads; spawning one more is TROUPE_ELIMIT.
+ */
 
 /** Names one monitor.  0 names none. */
 typedef uint64_t troupe_ref;
+
+struct troupe_reference;
 
 struct troupe_spawn_options {
     const struct troupe_behaviour *behaviour; /* required */
@@ -91,17 +137,33 @@ struct troupe_spawn_options {
     size_t arg_size;  /* so many bytes of `arg` are copied at spawn; 0: the pointer is passed on */
     const char *name; /* registered before init runs; NULL: no name */
     bool link;        /* linked to the spawner from its first instruction */
+    bool pinned;      /* runs on one worker for life: see below */
     troupe_ref *monitor; /* the ref of a monitor by the spawner from its first instruction */
+    const char *group;   /* a member before init runs: see group.h; NULL: no group */
+    troupe_pid *holder;  /* written on TROUPE_EEXIST: who has the name; TROUPE_NOBODY: one that is
+                            being spawned just now and has no address yet */
+    struct troupe_reference **reference; /* the first strong reference, which is the caller's: the
+                                            actor ends when the last is gone: see reference.h */
+    const struct troupe_via
+        *via; /* the registry in which `name` is taken [the runtime's]: see registry.h */
 };
+
+/*
+ * A pinned actor is for what belongs to a thread: a library that must be called by the thread that it was opened on,
+ * a thread-local variable.  Which worker is its home is decided at the spawn, the workers in turn; all its callbacks run
+ * there, over restarts that keep its pid too, and it is not stolen.  So nobody takes it over while another handler
+ * holds that worker, and many pinned actors with little to do are better off when they are not.
+ */
 
 /**
  * Spawns an actor.  It runs after the caller's callback returns, or on another worker at once;
  * messages sent before it runs are kept.
  *
  * Threads  a callback of `self`
- * Errors   TROUPE_ELIMIT  as many actors, names or watches as the runtime allows
- *          TROUPE_EEXIST  the name is taken
- *          TROUPE_ENOMEM, TROUPE_EINVAL; nothing was spawned
+ * Errors   TROUPE_ELIMIT  as many actors, names, watches or members as the runtime allows
+ *          TROUPE_EEXIST  the name is taken: see `holder`
+ *          TROUPE_ESYSTEM no thread could be started, for one that has its own
+ *          TROUPE_ENOMEM, TROUPE_EINVAL; nothing was spawned, and nobody was seen under the name
  * Cost     O(1); up to 64 bytes of state, an argument that is not copied, and neither name, link nor monitor: no
  *          allocation and no lock, but for one new block of 1024 actors now and then (with limits.actors below
  *          2^20: one lock)
@@ -191,7 +253,7 @@ TROUPE_API int troupe_undefer(struct troupe_actor *self, troupe_defer_fn fn, con
  * Allocates from the actor's arena: freed whole when this incarnation ends, never singly.
  *
  * Threads  a callback of `self`
- * Returns  NULL without memory or for size 0; aligned to 16; not initialised
+ * Returns  NULL without memory, above memory_max (the actor is then killed), or for size 0; aligned to 16; not initialised
  */
 TROUPE_API void *troupe_arena_alloc(struct troupe_actor *self, size_t size);
 

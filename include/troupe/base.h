@@ -4,8 +4,9 @@
  *
  * A function that can fail returns an `int`: 0 or a count is success, a negative value is one of
  * `enum troupe_err`.  Results go through `out_` pointers, which are untouched on failure.  troupe never
- * sets errno on purpose, never prints and never exits the process, with one exception: where it finds that
- * an invariant of its own is broken it writes one line to standard error and aborts.
+ * sets errno on purpose, never prints and never exits the process, with two exceptions: where it finds that
+ * an invariant of its own is broken it writes one line to standard error and aborts; and before a memory fault of an
+ * actor's code ends the process it says there whose it was (enum troupe_faults in runtime.h).
  */
 #ifndef TROUPE_BASE_H
 #define TROUPE_BASE_H
@@ -64,7 +65,12 @@
     X(TROUPE_ESYSTEM, -16, "a system call failed")                                                 \
     X(TROUPE_EFORKED, -17, "used in a forked child, which may only exec")                          \
     X(TROUPE_ECLOSED, -18, "the connection is closed")                                             \
-    X(TROUPE_ECHECK, -19, "a check failed")
+    X(TROUPE_ECHECK, -19, "a check failed")                                                        \
+    X(TROUPE_EEXPIRED, -20, "the time allowed passed before the request was handled")              \
+    X(TROUPE_ERESTARTING, -21, "the actor is between two lives")                                   \
+    X(TROUPE_ECANCELLED, -22, "cancelled before it began")                                         \
+    X(TROUPE_ERESET, -23, "the connection was reset")                                              \
+    X(TROUPE_ECRASHED, -24, "the actor's code crashed")
 
 enum troupe_err {
     TROUPE_OK = 0,

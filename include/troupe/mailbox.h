@@ -7,7 +7,7 @@
  * *reserved*: their room was set aside when they were asked for, and they are never refused.
  *
  * A message weighs the whole of its block: header (32 bytes; of a request, and of a moved message with more than
- * TROUPE_BODY_INLINE bytes of body, 64) and body, rounded up to 64, 128, 192, 256, 384, 512, 1024, 2048 or 4096
+ * TROUPE_BODY_INLINE bytes of body, 80) and body, rounded up to 64, 128, 192, 256, 384, 512, 1024, 2048 or 4096
  * bytes; one that is larger weighs its body and 64 bytes.
  *
  * Room comes back when the receiver's turn ends or its mailbox is empty, not with each message: at most 64 messages
@@ -17,7 +17,7 @@
  * the order sent.
  *
  * Common errors of all sends:
- *   TROUPE_EFULL     no room, in messages or bytes, or foreign threads wait for it
+ *   TROUPE_EFULL     no room, in messages or bytes, or others wait for it
  *   TROUPE_EMSGSIZE  more bytes than the mailbox takes when it is empty
  *   TROUPE_EGONE     no actor has this pid any more
  *   TROUPE_EINVAL    NULL where something is required; a body where the type has none
@@ -102,11 +102,14 @@ TROUPE_API TROUPE_CHECKED int troupe_try_send(
  * Moves `msg` to `to`, waiting for room if its mailbox is full.  Who waits is served first come, first served, when
  * the mailbox is half empty; meanwhile whoever does not wait is refused, so that nobody barges.
  *
- * Threads  any but a worker's: a handler never waits in a send (TROUPE_EINVAL)
+ * Threads  any but a worker's: a handler never waits in a send (TROUPE_EINVAL), a callback that may wait uses
+ *          troupe_send_within() (fiber.h).  In a thread actor (actor.h) the sender is
+ *          that actor; one that is killed meanwhile ends when it waits next
  * Owns     on success the runtime owns `msg`; on error the caller still does
  * Units    `wait_ms` in milliseconds; 0 does not wait; TROUPE_FOREVER sets no limit
  * Errors   TROUPE_ETIMEDOUT  still full after wait_ms
  *          TROUPE_EGONE      the actor has ended, before or while we waited
+ *          TROUPE_EFULL      of a thread actor: its own mailbox, where it would wait for itself
  *          TROUPE_ENOMEM     to wait for the first time at an actor takes memory
  * Order    messages from one thread to one actor arrive in the order sent
  */

@@ -74,7 +74,7 @@ struct troupe_type {
  * Units    `size` in bytes; 0 is `type->size`.  The body is not initialised
  * Errors   TROUPE_EINVAL  size below type->size, above it for a type of fixed size, above TROUPE_BODY_MAX
  *          TROUPE_ENOMEM
- * Cost     O(1); bodies of up to 4032 bytes come from a pool of blocks, larger ones from the allocator
+ * Cost     O(1); bodies of up to 4016 bytes come from a pool of blocks, larger ones from the allocator
  */
 TROUPE_API TROUPE_CHECKED int troupe_message_create(struct troupe_runtime *runtime,
     const struct troupe_type *type, size_t size, struct troupe_message **out_msg);

@@ -23,6 +23,7 @@
 TROUPE_BEGIN_DECLS
 
 struct troupe_connection;
+struct troupe_stream;
 
 /** Returned by `on_data`: stop feeding me until troupe_connection_resume(). */
 #define TROUPE_PAUSE 2
@@ -69,8 +70,8 @@ struct troupe_listener_spec {
     const char *host; /* numeric IPv4 or IPv6 address [127.0.0.1]; must last */
     uint16_t port;    /* 0: any; see out_port */
     int backlog;      /* [511] */
-    const struct troupe_protocol *protocol; /* required */
-    const void *arg;                        /* for on_open; must last */
+    const struct troupe_protocol *protocol; /* this, or serve */
+    const void *arg;                        /* for on_open and serve; must last */
     uint32_t max_connections; /* [10 000]; one more is accepted, told `refusal` and closed */
     const char *refusal;      /* sent to a client above the limit; NULL: nothing */
     uint32_t max_inflight;    /* requests of one connection [64] */
@@ -78,6 +79,13 @@ struct troupe_listener_spec {
     uint32_t max_unread;      /* bytes that on_data did not take [64 MiB]; more fails it */
     int idle_timeout_ms; /* closed after so long without a byte and without a request in flight [never] */
     uint16_t *out_port; /* NULL, or where init stores the bound port, atomically; must last */
+    /**
+     * Instead of a protocol: serves a client in straight-line code (stream.h), in an actor of its own whose main function
+     * it is (fiber.h).  When it returns TROUPE_OK or more, what it wrote is let through, and the stream closed, unless it
+     * did so itself; negative fails the actor.  Told to shut down it ends at its next cancellation point.  Limits of
+     * requests, bytes and idle time are its own affair; max_connections and refusal hold.
+     */
+    int (*serve)(struct troupe_actor *self, struct troupe_stream *stream, const void *arg);
 };
 
 /** A request of this type to a listener is answered with a troupe_listener_numbers. */

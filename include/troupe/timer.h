@@ -65,6 +65,18 @@ TROUPE_API TROUPE_CHECKED int troupe_tick_every(struct troupe_actor *self, uint6
  */
 TROUPE_API int troupe_timer_cancel(struct troupe_actor *self, struct troupe_timer timer);
 
+/**
+ * How long it is until the next tick of a timer of this actor.
+ *
+ * Threads  a callback of `self`
+ * Units    milliseconds, begun ones counted; 0: it is due, and its tick has not been sent yet
+ * Errors   TROUPE_ENOENT  as troupe_timer_cancel(), and for a periodic timer whose tick is queued or being handled
+ *          TROUPE_EINVAL
+ * Cost     O(1): one lock that hardly anybody else takes, a reading of the clock; holds up no tick
+ */
+TROUPE_API TROUPE_CHECKED int troupe_timer_left(
+    struct troupe_actor *self, struct troupe_timer timer, uint64_t *out_left_ms);
+
 /** How many ticks of a periodic timer were left out before this one.  0 for other messages. */
 TROUPE_API uint64_t troupe_tick_missed(const struct troupe_message *tick);
 

@@ -635,7 +635,7 @@ static void connection_destroy(void *state)
 {
     struct troupe_connection *connection = state;
 
-    if (connection->opened && connection->protocol->destroy != NULL) {
+    if (connection->opened && connection->protocol->destroy != NULL && !trp_actor_is_crash()) {
         connection->protocol->destroy(connection->state);
     }
     if (connection->protocol != NULL) {

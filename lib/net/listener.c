@@ -19,10 +19,8 @@
  */
 #include "connection.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,6 +28,7 @@
 
 #include "core.h"
 #include "pid_set.h"
+#include "stream.h"
 
 #include <troupe/call.h>
 #include <troupe/io.h>
@@ -75,39 +74,6 @@ static const struct troupe_type listener_late = TROUPE_SIGNAL;
 
 /* ---- binding ---- */
 
-/* "::1" and "[::1]" are the same; false if it is no numeric address. */
-static bool parse_address(const char *host, uint16_t port, union trp_address *out_address)
-{
-    char text[INET6_ADDRSTRLEN + 2];
-    size_t length = strlen(host);
-
-    memset(out_address, 0, sizeof *out_address);
-    if (inet_pton(AF_INET, host, &out_address->v4.sin_addr) == 1) {
-        out_address->v4.sin_family = AF_INET;
-        out_address->v4.sin_port = htons(port);
-        return true;
-    }
-    if (length >= sizeof text) {
-        return false;
-    }
-    memcpy(text, host, length + 1);
-    if (length > 2 && text[0] == '[' && text[length - 1] == ']') {
-        memmove(text, text + 1, length - 2);
-        text[length - 2] = '\0';
-    }
-    if (inet_pton(AF_INET6, text, &out_address->v6.sin6_addr) != 1) {
-        return false;
-    }
-    out_address->v6.sin6_family = AF_INET6;
-    out_address->v6.sin6_port = htons(port);
-    return true;
-}
-
-static socklen_t address_size(const union trp_address *address)
-{
-    return address->any.sa_family == AF_INET6 ? sizeof address->v6 : sizeof address->v4;
-}
-
 /* Fails the listener with "cannot listen on 127.0.0.1:6380: Address already in use". */
 static int fail(struct troupe_actor *self, const char *where, const char *why)
 {
@@ -126,40 +92,13 @@ static int fail_errno(struct troupe_actor *self, const union trp_address *addres
     return fail(self, where, strerror_r(errno, why, sizeof why));
 }
 
-/* The socket, or -1 with errno. */
-static int open_socket(const union trp_address *address, int backlog)
-{
-    const int one = 1;
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0) {
-        return -1;
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (address->any.sa_family == AF_INET6) {
-        /* "::" means IPv6 whatever the system's default is; who wants both starts two listeners. */
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    }
-    if (bind(fd, &address->any, address_size(address)) < 0 || listen(fd, backlog) < 0) {
-        int error = errno;
-
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
 static void tell_port(const struct listener *listener)
 {
-    union trp_address address = {0};
-    socklen_t size = sizeof address;
+    uint16_t port = listener->spec.out_port != NULL ? trp_address_port(listener->fd) : 0;
 
-    if (listener->spec.out_port != NULL && getsockname(listener->fd, &address.any, &size) == 0) {
+    if (port != 0) {
         /* release: whoever reads the port may connect.  Its reader is the embedder. */
-        __atomic_store_n(listener->spec.out_port,
-            ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port),
-            __ATOMIC_RELEASE);
+        __atomic_store_n(listener->spec.out_port, port, __ATOMIC_RELEASE);
     }
 }
 
@@ -179,6 +118,13 @@ static void set_defaults(struct troupe_listener_spec *spec)
     spec->max_unread = spec->max_unread > 0 ? spec->max_unread : TRP_LISTENER_UNREAD;
 }
 
+/* One of the two. */
+static bool has_protocol(const struct troupe_listener_spec *spec)
+{
+    return spec->protocol != NULL ? spec->protocol->on_data != NULL && spec->serve == NULL
+                                  : spec->serve != NULL;
+}
+
 static int listener_init(struct troupe_actor *self, void *state, const void *arg)
 {
     struct listener *listener = state;
@@ -192,14 +138,14 @@ static int listener_init(struct troupe_actor *self, void *state, const void *arg
     }
     listener->spec = *(const struct troupe_listener_spec *)arg;
     set_defaults(&listener->spec);
-    if (listener->spec.protocol == NULL || listener->spec.protocol->on_data == NULL ||
-        listener->spec.idle_timeout_ms < 0) {
-        return troupe_fail(self, TROUPE_EINVAL, "a listener needs a protocol with on_data");
+    if (!has_protocol(&listener->spec) || listener->spec.idle_timeout_ms < 0) {
+        return troupe_fail(
+            self, TROUPE_EINVAL, "a listener needs a protocol with on_data, or serve");
     }
-    if (!parse_address(listener->spec.host, listener->spec.port, &address)) {
+    if (!trp_address_parse(listener->spec.host, listener->spec.port, &address)) {
         return fail(self, listener->spec.host, "not a numeric IPv4 or IPv6 address");
     }
-    listener->fd = open_socket(&address, listener->spec.backlog);
+    listener->fd = trp_address_listen(&address, listener->spec.backlog);
     if (listener->fd < 0) {
         return fail_errno(self, &address);
     }
@@ -304,7 +250,8 @@ static int start_connection(
     struct troupe_actor *self, struct listener *listener, int fd, const union trp_address *peer)
 {
     struct troupe_spawn_options options = {
-        .behaviour = &trp_connection_behaviour,
+        .behaviour =
+            listener->spec.serve != NULL ? &trp_serving_behaviour : &trp_connection_behaviour,
         .arg = &listener->spec,
         .arg_size = sizeof listener->spec,
         .link = true,
@@ -330,13 +277,11 @@ static int start_connection(
 static void admit(
     struct troupe_actor *self, struct listener *listener, int fd, const union trp_address *peer)
 {
-    const int one = 1;
-
     if (listener->connections.count >= listener->spec.max_connections) {
         refuse(self, listener, fd);
         return;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    trp_address_hurry(fd);
     if (start_connection(self, listener, fd, peer) < 0) {
         close(fd);
         listener->numbers.refused++;

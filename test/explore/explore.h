@@ -99,6 +99,12 @@ extern const struct explore_part explore_table;
 extern const struct explore_part explore_pool;
 extern const struct explore_part explore_timer;
 extern const struct explore_part explore_monitor;
+extern const struct explore_part explore_alias;
+extern const struct explore_part explore_call;
+extern const struct explore_part explore_blocking;
+extern const struct explore_part explore_room;
+extern const struct explore_part explore_reference;
+extern const struct explore_part explore_thread;
 
 /* ---- for scenarios ---- */
 

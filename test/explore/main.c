@@ -19,7 +19,13 @@ static const struct explore_part *const parts[] = {
     &explore_pool,
     &explore_timer,
     &explore_monitor,
+    &explore_alias,
+    &explore_call,
+    &explore_blocking,
+    &explore_room,
+    &explore_reference,
     &explore_worker,
+    &explore_thread,
 };
 
 /** Runs at random until a planted bug counts as not found. */

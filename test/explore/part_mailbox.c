@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mailbox: senders push while readers pop and park; whoever unparks it schedules it.  Every message is read once, in its
- * sender's order, nobody holds a token beside another, and an actor that sleeps has nothing to do.
+ * sender's order, nobody holds a token beside another, and an actor that sleeps has nothing to do.  A reader may wait for
+ * an answer behind what is queued, and pick it out of the middle: the rest is read in order afterwards.
  */
 #include "sched/mailbox.h"
 
@@ -32,6 +33,9 @@ static _Atomic unsigned *queued; /* run slots of the cell in queues: at most one
 static unsigned read_of[SENDERS];
 static unsigned signals_left;
 static unsigned senders_left;
+static bool asked;    /* the reader waits for an answer, behind `at` */
+static bool answered; /* it has it */
+static struct trp_node *at;
 static bool stub_only; /* the last node was taken out of the list before parking */
 
 static void set_up(void)
@@ -49,6 +53,17 @@ static void set_up(void)
     stub_only = false;
     /* It begins parked. */
     explore_check(trp_mailbox_park(&cell->mailbox, &cell->head, &(struct trp_node *){NULL}));
+}
+
+/* The reader has the token, and asks. */
+static void set_up_waiting(void)
+{
+    set_up();
+    explore_check(trp_mailbox_unpark(&cell->mailbox));
+    atomic_init(queued, 1);
+    asked = false;
+    answered = false;
+    at = NULL;
 }
 
 static void set_up_stub_only(void)
@@ -182,6 +197,64 @@ static void run_slice(void)
     }
 }
 
+/* As trp_wait_find() in wait.c: looks behind `at`, and takes the answer out.  False: it is not there. */
+static bool find_answer(void)
+{
+    struct trp_node *node = trp_mailbox_behind(at);
+
+    while (node != NULL) {
+        struct note *note = trp_container_of(node, struct note, message.node);
+
+        if (note->sender == 0) {
+            at = node;
+            node = trp_mailbox_behind(at);
+        } else if (trp_mailbox_pick(&cell->mailbox, at, node)) {
+            read_note(node);
+            free_node(node);
+            return true;
+        } else {
+            explore_yield();
+        }
+    }
+    return false;
+}
+
+EXPLORE_GHOST static void note_asked(void)
+{
+    asked = true;
+}
+
+EXPLORE_GHOST static bool is_asked(const void *ignored)
+{
+    (void)ignored;
+    return asked;
+}
+
+static void answerer(void)
+{
+    explore_await(is_asked, NULL, "a question");
+    send_all(1, 1);
+}
+
+/* As a fiber that calls (await.c), and the worker that it leaves (rest_slice() in worker.c). */
+static void wait_slice(void)
+{
+    if (at == NULL) {
+        at = trp_mailbox_newest(&cell->mailbox);
+        note_asked();
+    }
+    while (!answered) {
+        answered = find_answer();
+        if (!answered && trp_mailbox_rest(&cell->mailbox, at)) {
+            return;
+        }
+        if (!answered) {
+            explore_yield();
+        }
+    }
+    run_slice();
+}
+
 EXPLORE_GHOST static bool is_turn(const void *ignored)
 {
     (void)ignored;
@@ -201,6 +274,28 @@ static void worker(void)
             run_slice();
         }
     }
+}
+
+static void waiting_worker(void)
+{
+    while (!is_over()) {
+        explore_await(is_turn, NULL, "a run slot");
+        if (take_token()) {
+            wait_slice();
+        }
+    }
+}
+
+static void check_answered(void)
+{
+    while (take_token()) {
+        wait_slice();
+    }
+    explore_check(answered);
+    explore_check(read_of[0] == EACH);
+    explore_check(read_of[1] == 1);
+    explore_check(trp_mailbox_is_parked(&cell->mailbox));
+    explore_check(cell->head == &cell->mailbox.stub);
 }
 
 static void check_all_read(void)
@@ -243,6 +338,10 @@ static const struct explore_scenario scenarios[] = {
         .threads = {sender_of_one, signaller, worker},
         .check = check_signal,
         .deviations = 4},
+    {.name = "a sender, one that answers, a worker that waits for the answer",
+        .setup = set_up_waiting,
+        .threads = {sender_1, answerer, waiting_worker},
+        .check = check_answered},
 };
 
 static const struct explore_plant plants[] = {
@@ -262,6 +361,14 @@ static const struct explore_plant plants[] = {
         0, "signals_left == 0"},
     {"unpark clears the bit in two steps", &scenarios[3], "trp_mailbox_unpark", EXPLORE_AND, 0,
         EXPLORE_TEAR, 0, ""},
+    {"who asks does not acquire the newest node", &scenarios[4], "trp_mailbox_newest", EXPLORE_LOAD,
+        0, EXPLORE_RELAX, 0, ""},
+    {"a reader that looks ahead does not acquire", &scenarios[4], "trp_mailbox_behind",
+        EXPLORE_LOAD, 0, EXPLORE_RELAX, 0, "race"},
+    {"who picks the newest does not compare", &scenarios[4], "trp_mailbox_pick", EXPLORE_SWAP, 0,
+        EXPLORE_BLIND, 0, ""},
+    {"who rests does not compare", &scenarios[4], "trp_mailbox_rest", EXPLORE_SWAP, 0,
+        EXPLORE_BLIND, 0, ""},
 };
 
 EXPLORE_PART(mailbox, scenarios, plants);

@@ -6,10 +6,11 @@
  */
 #include "test/explore/stage.h"
 
-#include "lib/link.h"
+#include "lib/tie.h"
 
 enum {
     ACTORS = 3, /* each on a worker of its own; the first is the one that ends */
+    UNTOUCHED = -12345,
 };
 
 static struct troupe_runtime *runtime;
@@ -73,11 +74,20 @@ static void monitor(unsigned number)
     trp_reclaim_leave(was_offline);
 }
 
+/* What a flush swallowed says why the first one ended; nothing else was swallowed. */
+static void check_flush(int found, const struct troupe_reason *reason)
+{
+    explore_check((found == TROUPE_FLUSH_TOLD) == (reason->code != UNTOUCHED));
+    explore_check(found != TROUPE_FLUSH_TOLD || reason->kind == TROUPE_EXIT_SHUTDOWN ||
+                  reason->kind == TROUPE_EXIT_NOPROC);
+}
+
 static void demonitor(unsigned number)
 {
     bool was_offline = enter(number);
+    struct troupe_reason reason = {.code = UNTOUCHED};
 
-    (void)troupe_demonitor(actors[number], refs[number]);
+    check_flush(troupe_demonitor_flush(actors[number], refs[number], &reason), &reason);
     deaf[number] = true;
     explore_check(troupe_demonitor(actors[number], refs[number]) == 0);
     stage_receive(actors[number]);
@@ -92,11 +102,20 @@ static void link_with(unsigned number, unsigned peer)
     trp_reclaim_leave(was_offline);
 }
 
-static void unlink_from(unsigned number, unsigned peer)
+static void connect_with(unsigned number, unsigned peer, enum troupe_mode mode)
 {
     bool was_offline = enter(number);
 
-    troupe_unlink(actors[number], pids[peer]);
+    explore_check(troupe_connect(actors[number], pids[peer], mode) == TROUPE_OK);
+    trp_reclaim_leave(was_offline);
+}
+
+static void unlink_from(unsigned number, unsigned peer)
+{
+    bool was_offline = enter(number);
+    struct troupe_reason reason = {.code = UNTOUCHED};
+
+    check_flush(troupe_unlink_flush(actors[number], pids[peer], &reason), &reason);
     deaf[number] = true;
     stage_receive(actors[number]);
     trp_reclaim_leave(was_offline);
@@ -135,6 +154,13 @@ static void set_up_pair(void)
 {
     set_up();
     link_with(1, 0);
+}
+
+/* The end of the first is told to nobody; that of the second to the first. */
+static void set_up_one_way(void)
+{
+    set_up();
+    connect_with(1, 0, TROUPE_NOTIFY);
 }
 
 static void tie_first(bool keep_mailbox)
@@ -241,6 +267,20 @@ static void unlink_and_link_from_second(void)
     unlink_from(1, 0);
     deaf[1] = false;
     link_with(1, 0);
+}
+
+static void monitor_by_connecting(void)
+{
+    connect_with(1, 0, TROUPE_MONITOR);
+}
+
+/* What is left, if there was more, is the other direction. */
+static void mute_from_first(void)
+{
+    bool was_offline = enter(0);
+
+    explore_check(troupe_disconnect(actors[0], pids[1], TROUPE_MONITOR) == TROUPE_OK);
+    trp_reclaim_leave(was_offline);
 }
 
 /* As a supervisor does in its destroy. */
@@ -375,6 +415,12 @@ static void check_link(void)
     check_one_told();
 }
 
+static void check_not_told(void)
+{
+    check_told_of(1, 0, 0);
+    check_nothing_left();
+}
+
 /* Who unlinked last is not known. */
 static void check_perhaps_linked(void)
 {
@@ -471,6 +517,18 @@ static const struct explore_scenario scenarios[] = {
         .setup = set_up_kept,
         .threads = {end_first, end_supervisor_and_child},
         .check = check_let_go},
+    {.name = "an actor ends, and one that it does not tell",
+        .setup = set_up_one_way,
+        .threads = {end_first, end_second},
+        .check = check_not_told},
+    {.name = "an actor ends that tells nobody, one wants to be told",
+        .setup = set_up_one_way,
+        .threads = {end_first, monitor_by_connecting},
+        .check = check_one_told},
+    {.name = "one is told no longer while the other wants to be",
+        .setup = set_up_one_way,
+        .threads = {mute_from_first, monitor_by_connecting},
+        .check = check_link},
     {.name = "two link with each other",
         .setup = set_up,
         .threads = {link_from_first, link_from_second},
@@ -488,22 +546,22 @@ static const struct explore_scenario scenarios[] = {
 };
 
 static const struct explore_plant plants[] = {
-    {"whoever monitors does not see the end", &scenarios[0], "is_still_there", EXPLORE_FENCE, 0,
+    {"whoever monitors does not see the end", &scenarios[0], "trp_watch_is_there", EXPLORE_FENCE, 0,
         EXPLORE_FORGET, 0, "told[number]"},
-    {"whoever ends does not see the monitor", &scenarios[0], "trp_link_notify", EXPLORE_FENCE, 0,
-        EXPLORE_FORGET, 0, "told[number]"},
-    {"two extra blocks are made", &scenarios[1], "trp_actor_need_extra", EXPLORE_SWAP, 0,
+    {"whoever ends does not see the monitor", &scenarios[0], "trp_notify_watchers", EXPLORE_FENCE,
+        0, EXPLORE_FORGET, 0, "told[number]"},
+    {"two extra blocks are made", &scenarios[1], "trp_actor_make_extra", EXPLORE_SWAP, 0,
         EXPLORE_BLIND, 0, "told[number]"},
-    {"a monitor is taken back without the lock", &scenarios[3], "take_back", EXPLORE_LOCK, 0,
-        EXPLORE_FORGET, 0, "race"},
+    {"a monitor is taken back without the lock", &scenarios[3], "trp_watch_take_back", EXPLORE_LOCK,
+        0, EXPLORE_FORGET, 0, "race"},
     {"the end takes monitors without the lock", &scenarios[3], "tell_one", EXPLORE_LOCK, 0,
         EXPLORE_FORGET, 0, "race"},
-    {"both ends of a link are taken under one lock", &scenarios[8], "lock_both", EXPLORE_LOCK, 1,
-        EXPLORE_FORGET, 0, "race"},
-    {"a reference is dropped in two steps", &scenarios[4], "drop", EXPLORE_SUB, 0, EXPLORE_TEAR, 0,
-        "stage_missing"},
-    {"the last one frees what the other still reads", &scenarios[4], "drop", EXPLORE_SUB, 0,
-        EXPLORE_RELAX, 0, "race"},
+    {"both ends of a link are taken under one lock", &scenarios[8], "trp_watch_lock", EXPLORE_LOCK,
+        1, EXPLORE_FORGET, 0, "race"},
+    {"a reference is dropped in two steps", &scenarios[4], "trp_watch_drop", EXPLORE_SUB, 0,
+        EXPLORE_TEAR, 0, "stage_missing"},
+    {"the last one frees what the other still reads", &scenarios[4], "trp_watch_drop", EXPLORE_SUB,
+        0, EXPLORE_RELAX, 0, "race"},
     {"a life is handed on without release", &scenarios[11], "rest", EXPLORE_SWAP, 0, EXPLORE_RELAX,
         0, "race"},
     {"the wish to restart is not heard", &scenarios[11], "rest", EXPLORE_SWAP, 0, EXPLORE_BLIND, 0,

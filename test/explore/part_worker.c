@@ -63,6 +63,18 @@ static const struct troupe_behaviour sink = {
     .name = "sink", .receive = sink_receive, .capacity = 1};
 static const struct troupe_behaviour relay = {.name = "relay", .receive = relay_receive};
 
+/* A fiber that waits for room each time. */
+static int send_three(struct troupe_actor *self, const void *arg)
+{
+    (void)arg;
+    for (uint64_t i = 0; i < 3; i++) {
+        explore_check(troupe_send_within(self, second, &word, &i, TROUPE_FOREVER) == TROUPE_OK);
+    }
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour fiber = {.name = "fiber", .main = send_three};
+
 static troupe_pid spawn(const struct troupe_behaviour *behaviour)
 {
     struct troupe_spawn_options options = {.behaviour = behaviour};
@@ -114,6 +126,12 @@ static void set_up_crowd(void)
 {
     set_up_workers(1, TROUPE_NO_WATCHDOG);
     wanted = 4;
+}
+
+static void set_up_fibers(void)
+{
+    set_up_workers(2, TROUPE_NO_WATCHDOG);
+    wanted = 6;
 }
 
 static void set_up_kill(void)
@@ -173,6 +191,14 @@ static void wait_for_room(void)
 static void wait_for_room_and_stop(void)
 {
     wait_for_room();
+    explore_await(is_handled, NULL, "all messages to be handled");
+    explore_check(troupe_runtime_stop(runtime, 1000) == TROUPE_OK);
+}
+
+static void send_from_fibers_and_stop(void)
+{
+    (void)spawn(&fiber);
+    (void)spawn(&fiber);
     explore_await(is_handled, NULL, "all messages to be handled");
     explore_check(troupe_runtime_stop(runtime, 1000) == TROUPE_OK);
 }
@@ -248,6 +274,12 @@ static const struct explore_scenario scenarios[] = {
         .check = check_books,
         .deviations = 1,
         .is_program = true},
+    {.name = "two workers, two fibers that wait for room for one, stop",
+        .setup = set_up_fibers,
+        .threads = {send_from_fibers_and_stop},
+        .check = check_books,
+        .deviations = 1,
+        .is_program = true},
 };
 
 static const struct explore_plant plants[] = {
@@ -255,14 +287,16 @@ static const struct explore_plant plants[] = {
         0, EXPLORE_FORGET, 0, ""},
     {"who pushed wakes nobody", &scenarios[0], "trp_park_wants_wake", EXPLORE_LOAD, 0, EXPLORE_LIE,
         0, ""},
-    {"nobody asks who waits for room after parking", &scenarios[2], "pause_slice", EXPLORE_LOAD, 0,
-        EXPLORE_LIE, 0, "all sleep"},
+    {"nobody asks who waits for room after parking", &scenarios[2], "has_token_again", EXPLORE_LOAD,
+        0, EXPLORE_LIE, 0, "all sleep"},
     {"a waiter does not meet the reader", &scenarios[2], "trp_mailbox_meet", EXPLORE_OR, 0,
         EXPLORE_RELAX, 0, "all sleep"},
     {"the owner of a LIFO slot does not say that it is in it", &scenarios[4], "lifo_enter",
         EXPLORE_STORE, 0, EXPLORE_FORGET, 0, ""},
     {"who takes a LIFO slot away does not wait for its owner", &scenarios[4], "trp_worker_rescue",
         EXPLORE_LOAD, 0, EXPLORE_LIE, 0, ""},
+    {"a fiber that is called while it parks does not come back", &scenarios[6], "has_token_again",
+        EXPLORE_LOAD, 1, EXPLORE_LIE, 0, "all sleep"},
     {"who parks does not keep out who wakes", &scenarios[1], "trp_park_enter", EXPLORE_LOCK, 0,
         EXPLORE_FORGET, 0, "race"},
 };

@@ -43,8 +43,13 @@ static inline struct troupe_runtime *stage_open_bare(unsigned workers, uint32_t 
 
     memset(runtime, 0, sizeof *runtime);
     trp_memory_init(&runtime->memory, &explore_allocator, UINT64_MAX);
-    runtime->limits = (struct troupe_limits){
-        .actors = limit, .actor_timers = 64, .actor_watches = 64, .actor_ios = 64, .names = 64};
+    runtime->limits = (struct troupe_limits){.actors = limit,
+        .actor_timers = 64,
+        .actor_watches = 64,
+        .actor_ios = 64,
+        .names = 64,
+        .actor_jobs = 64,
+        .actor_aliases = 64};
     runtime->worker_count = workers;
     trp_park_init(&runtime->park);
     explore_check(trp_table_init(&runtime->table, runtime, limit, 1) == TROUPE_OK);
@@ -89,7 +94,7 @@ static inline void stage_handle(struct troupe_actor *actor, struct troupe_messag
 
     if (msg->kind == TRP_MESSAGE_TICK) {
         status = trp_tick_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
-    } else if (msg->kind == TRP_MESSAGE_NOTICE) {
+    } else if (msg->kind != TRP_MESSAGE_PLAIN) {
         status = trp_hooks.open(actor, msg);
     }
     if (status == TRP_OPEN_DELIVER) {
@@ -144,11 +149,26 @@ static inline unsigned stage_count_missing(struct trp_pool *pool, unsigned class
     return (unsigned)((size_t)(uncut - slab - TRP_CACHE_LINE) / trp_pool_size(class)) - count;
 }
 
+/* The extra blocks of cells whose grace period nobody waited for. */
+static inline void stage_free_extras(struct troupe_runtime *runtime)
+{
+    uint32_t count = trp_table_slots(&runtime->table);
+
+    for (uint32_t slot = 0; slot < count; slot++) {
+        struct troupe_actor *cell = trp_table_cell(&runtime->table, slot);
+
+        if (slot < runtime->table.limit && cell != NULL) {
+            trp_actor_free_extra(&runtime->workers[0]->context, cell);
+        }
+    }
+}
+
 /* How many blocks of pools somebody still has.  When all is over; no pool can be used afterwards. */
 static inline unsigned stage_missing(struct troupe_runtime *runtime)
 {
     unsigned missing = 0;
 
+    stage_free_extras(runtime);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         trp_pool_trim(&runtime->workers[i]->context.pool);
     }

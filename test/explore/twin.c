@@ -12,6 +12,8 @@
 #include "sched/seam.h"
 #include "test/explore/engine.h"
 
+#include <unistd.h>
+
 #define LOCKS 64
 #define PENDING 16
 
@@ -139,6 +141,11 @@ uint64_t trp_port_now_ns(void)
 uint64_t trp_port_random(void)
 {
     return ++random_state * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+size_t trp_port_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 unsigned trp_port_cpus(void)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -36,6 +37,7 @@ static const struct fault_call calls[] = {
     {"accept4", .ways = {{EMFILE, FAULT_DESCRIPTORS}, {ENOMEM, FAULT_KERNEL},
                     {ECONNABORTED, FAULT_NOTHING}, {EINTR, FAULT_NOTHING}}},
     {"bind", .ways = {{EADDRINUSE, FAULT_NOTHING}, {EACCES, FAULT_NOTHING}}},
+    {"connect", .ways = {{ENOMEM, FAULT_KERNEL}, {ECONNREFUSED, FAULT_NOTHING}}},
     {"close", .follows = true, .ways = {{EIO, FAULT_NOTHING}}},
     {"epoll_create1", .ways = {{EMFILE, FAULT_DESCRIPTORS}, {ENOMEM, FAULT_KERNEL}}},
     {"epoll_ctl", .ways = {{ENOMEM, FAULT_KERNEL}, {ENOSPC, FAULT_KERNEL}}},
@@ -46,8 +48,13 @@ static const struct fault_call calls[] = {
     {"fopen64", .ways = {{EMFILE, FAULT_DESCRIPTORS}, {ENOMEM, FAULT_KERNEL}}},
     {"__isoc99_fscanf", .ways = {{EIO, FAULT_NOTHING}}},
     {"getrandom", .ways = {{EINTR, FAULT_NOTHING}, {ENOSYS, FAULT_FEATURE}}},
+    {"getsockopt", .ways = {{ENOBUFS, FAULT_KERNEL}}},
     {"getsockname", .ways = {{ENOBUFS, FAULT_KERNEL}}},
     {"listen", .ways = {{EADDRINUSE, FAULT_NOTHING}}},
+    {"madvise", .ways = {{EINVAL, FAULT_FEATURE}, {ENOMEM, FAULT_KERNEL}}},
+    {"mmap64", .ways = {{ENOMEM, FAULT_MEMORY}}},
+    {"mprotect", .ways = {{ENOMEM, FAULT_KERNEL}}},
+    {"munmap", .follows = true, .ways = {{ENOMEM, FAULT_NOTHING}}},
     {"open64", .ways = {{EMFILE, FAULT_DESCRIPTORS}, {ENOENT, FAULT_NOTHING}}},
     {"poll", .ways = {{EINTR, FAULT_NOTHING}, {ENOMEM, FAULT_NOTHING}}},
     {"pthread_atfork", .ways = {{ENOMEM, FAULT_MEMORY}}},
@@ -375,6 +382,18 @@ int __wrap_close(int fd)
     return HIT() ? -1 : result;
 }
 
+int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    return HIT() ? -1 : __real_connect(fd, address, size);
+}
+
+int __real_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size)
+{
+    return HIT() ? -1 : __real_getsockopt(fd, level, option, value, size);
+}
+
 int __real_epoll_create1(int flags);
 int __wrap_epoll_create1(int flags)
 {
@@ -415,6 +434,32 @@ int __real_listen(int fd, int backlog);
 int __wrap_listen(int fd, int backlog)
 {
     return HIT() ? -1 : __real_listen(fd, backlog);
+}
+
+int __real_madvise(void *memory, size_t size, int advice);
+int __wrap_madvise(void *memory, size_t size, int advice)
+{
+    return HIT() ? -1 : __real_madvise(memory, size, advice);
+}
+
+void *__real_mmap64(void *at, size_t size, int rights, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *at, size_t size, int rights, int flags, int fd, off_t offset)
+{
+    return HIT() ? MAP_FAILED : __real_mmap64(at, size, rights, flags, fd, offset);
+}
+
+int __real_mprotect(void *memory, size_t size, int rights);
+int __wrap_mprotect(void *memory, size_t size, int rights)
+{
+    return HIT() ? -1 : __real_mprotect(memory, size, rights);
+}
+
+int __real_munmap(void *memory, size_t size);
+int __wrap_munmap(void *memory, size_t size)
+{
+    int result = __real_munmap(memory, size);
+
+    return HIT() ? -1 : result;
 }
 
 int __real_open64(const char *path, int flags, mode_t mode);

@@ -452,7 +452,8 @@ int main(int count, char **words)
     }
     run_all(&options);
     failed = count_sites(shared->counts.failed);
-    printf("counts: %u of %zu sites failed, %u reached; seed %llu; %u trials did not come to their pass\n",
+    printf("counts: %u of %zu sites failed, %u reached; seed %llu; %u trials did not come to their "
+           "pass\n",
         failed, fault_site_count, count_sites(shared->counts.reached),
         (unsigned long long)options.seed, trials_missed);
     if (options.scenario == NULL) {

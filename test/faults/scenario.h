@@ -42,6 +42,7 @@ struct scene {
     struct troupe_allocator allocator;
     struct troupe_limits limits;
     int watchdog_ms; /* [none] */
+    enum troupe_faults faults;
     _Atomic unsigned reports;
 };
 
@@ -93,22 +94,59 @@ void scenario_io(void);
 void scenario_foreign(void);
 void scenario_watchdog(void);
 
+/* scenario_behave.c */
+void scenario_server(void);
+void scenario_machine(void);
+void scenario_events(void);
+void scenario_sys(void);
+
+/* scenario_blocking.c */
+void scenario_blocking(void);
+
+/* scenario_contain.c */
+void scenario_contain(void);
+
+/* scenario_fiber.c */
+void scenario_fiber(void);
+void scenario_room(void);
+
+/* scenario_thread.c */
+void scenario_thread(void);
+
 /* scenario_tie.c */
 void scenario_call(void);
 void scenario_link(void);
+void scenario_alias(void);
 void scenario_name(void);
+void scenario_via(void);
+
+/* scenario_group.c */
+void scenario_group(void);
+void scenario_group_churn(void);
+/* scenario_call.c */
+void scenario_ask(void);
+void scenario_thread_call(void);
+
+/* scenario_reference.c */
+void scenario_reference(void);
 
 /* scenario_tree.c */
 void scenario_strategies(void);
 void scenario_children(void);
 void scenario_half_way(void);
 void scenario_wide(void);
+void scenario_simple(void);
 void scenario_famine(void);
 void scenario_run_signal(void);
 void scenario_run_end(void);
 
+/* scenario_pool.c */
+void scenario_partitions(void);
+void scenario_pool(void);
+
 /* scenario_net.c */
 void scenario_net(void);
 void scenario_net_limits(void);
+void scenario_stream(void);
 
 #endif

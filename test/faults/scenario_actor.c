@@ -419,10 +419,13 @@ static int arm_timers(struct troupe_actor *self, void *arg)
 {
     struct ticking *ticking = arg;
     uint64_t body = 1;
+    uint64_t left_ms;
     struct troupe_timer timer;
 
     if (WENT(troupe_tick_after(self, 100000, &number, &body, &timer), MAY(TROUPE_ENOMEM))) {
+        HOLDS(troupe_timer_left(self, timer, &left_ms) == TROUPE_OK && left_ms > 0);
         HOLDS(troupe_timer_cancel(self, timer) == TROUPE_OK);
+        HOLDS(troupe_timer_left(self, timer, &left_ms) == TROUPE_ENOENT);
         HOLDS(troupe_timer_cancel(self, timer) == TROUPE_ENOENT);
     }
     (void)WENT(troupe_tick_after(self, 50000, &number, &body, NULL), MAY(TROUPE_ENOMEM));

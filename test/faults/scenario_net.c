@@ -319,3 +319,111 @@ void scenario_net_limits(void)
     }
     scene_close(&scene);
 }
+
+/* ---- streams ---- */
+
+/** What waiting for bytes may give that a fault was in the way of. */
+#define MAY_STREAM                                                                                 \
+    (MAY(TROUPE_ENOMEM) | MAY(TROUPE_ESYSTEM) | MAY(TROUPE_ERESET) | MAY(TROUPE_ECLOSED) |         \
+        MAY(TROUPE_ETIMEDOUT) | MAY(TROUPE_EINVAL))
+
+static unsigned talks;
+
+static int echo_lines(struct troupe_actor *self, struct troupe_stream *stream, const void *arg)
+{
+    const char *line;
+    size_t size;
+
+    (void)arg;
+    while (troupe_stream_read_until(self, stream, "\n", 100, SCENE_WAIT_MS, &line, &size) ==
+           TROUPE_OK) {
+        if (!WENT(troupe_stream_write(self, stream, line, size, SCENE_WAIT_MS), MAY_STREAM)) {
+            return TROUPE_OK;
+        }
+    }
+    return TROUPE_OK;
+}
+
+static bool talk_by_stream(struct troupe_actor *self, struct troupe_stream *stream)
+{
+    char bytes[4];
+    size_t size;
+
+    HOLDS(troupe_stream_peer(stream)[0] != '\0');
+    return WENT(troupe_stream_write(self, stream, "abc\nd\n", 6, 10000), MAY_STREAM) &&
+           WENT(troupe_stream_read_exactly(self, stream, bytes, 4, 10000), MAY_STREAM) &&
+           WENT(troupe_stream_read(self, stream, bytes, 1, 10000, &size), MAY_STREAM) &&
+           WENT(troupe_stream_end(self, stream), MAY_STREAM);
+}
+
+static void talk_to_listener(struct troupe_actor *self, uint16_t port)
+{
+    struct troupe_stream *stream;
+
+    if (WENT(troupe_stream_connect(self, "127.0.0.1", port, 10000, &stream), MAY_STREAM)) {
+        (void)talk_by_stream(self, stream);
+        troupe_stream_close(self, stream);
+    }
+}
+
+/* Both ends of a connection are one fiber's. */
+static void talk_to_oneself(struct troupe_actor *self)
+{
+    struct troupe_stream *listening;
+    struct troupe_stream *here;
+    struct troupe_stream *there;
+    uint16_t port;
+
+    if (!WENT(troupe_stream_listen(self, "127.0.0.1", 0, &listening), MAY_STREAM)) {
+        return;
+    }
+    port = troupe_stream_port(listening);
+    if (port != 0 &&
+        WENT(troupe_stream_connect(self, "127.0.0.1", port, 10000, &here), MAY_STREAM)) {
+        if (WENT(troupe_stream_accept(self, listening, fault_has_hit() ? 100 : 10000, &there),
+                MAY_STREAM)) {
+            (void)WENT(troupe_stream_write(self, there, "x", 1, 10000), MAY_STREAM);
+            troupe_stream_close(self, there);
+        }
+        troupe_stream_close(self, here);
+    }
+    HOLDS(port != 0 || fault_has_hit());
+    troupe_stream_close(self, listening);
+}
+
+static int talk_main(struct troupe_actor *self, const void *arg)
+{
+    talk_to_listener(self, *(const uint16_t *)arg);
+    talk_to_oneself(self);
+    talks++;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour talking = {.name = "talking", .main = talk_main};
+
+void scenario_stream(void)
+{
+    _Alignas(8) uint16_t port = 0;
+    const struct troupe_listener_spec listener = {.serve = echo_lines, .out_port = &port};
+    const struct troupe_spawn_options listening = {
+        .behaviour = &troupe_listener_behaviour, .arg = &listener, .arg_size = sizeof listener};
+    struct scene scene = {0};
+    troupe_pid pid;
+
+    talks = 0;
+    if (!scene_open(&scene, TROUPE_NO_THREADS)) {
+        return;
+    }
+    if (WENT(troupe_runtime_spawn(scene.runtime, &listening, &pid), MAY(TROUPE_ENOMEM))) {
+        scene_pump(&scene);
+    }
+    if (port != 0) {
+        const struct troupe_spawn_options options = {
+            .behaviour = &talking, .arg = &port, .arg_size = sizeof port};
+
+        if (WENT(troupe_runtime_spawn(scene.runtime, &options, &pid), MAY(TROUPE_ENOMEM))) {
+            scene_await(&scene, &talks, 1);
+        }
+    }
+    scene_close(&scene);
+}

@@ -15,16 +15,17 @@ enum how {
     HOW_REPLY_MESSAGE,
     HOW_ERROR,
     HOW_NOTHING,
-    HOW_HOLD,    /* takes it, answers with the next one */
+    HOW_HOLD,    /* takes it, answers with the next one, whatever that is */
     HOW_FORWARD, /* to one that answers */
     HOW_DIE,
-    HOW_LATE, /* never; the request has a time-out */
+    HOW_LATE, /* takes it, answers with the next one of these; the request has a short time-out */
     HOW_COUNT,
 };
 
 struct answering {
     troupe_pid next;
     struct troupe_message *held;
+    struct troupe_message *late;
 };
 
 static int reply_moved(struct troupe_actor *self, struct troupe_message *msg)
@@ -53,12 +54,12 @@ static int reply_copied(struct troupe_actor *self, struct troupe_message *msg)
     return troupe_reply_error(self, msg, TROUPE_ENOMEM);
 }
 
-static void answer_held(struct troupe_actor *self, struct answering *answering)
+static void answer_taken(struct troupe_actor *self, struct troupe_message **taken)
 {
-    if (answering->held != NULL) {
-        HOLDS(reply_copied(self, answering->held) == TROUPE_OK);
-        troupe_message_destroy(answering->held);
-        answering->held = NULL;
+    if (*taken != NULL) {
+        HOLDS(reply_copied(self, *taken) == TROUPE_OK);
+        troupe_message_destroy(*taken);
+        *taken = NULL;
     }
 }
 
@@ -69,6 +70,7 @@ static int answer_receive(struct troupe_actor *self, void *state, struct troupe_
     if (!troupe_is_request(msg)) {
         return TROUPE_EUNKNOWN;
     }
+    answer_taken(self, &answering->held);
     switch (*(const uint64_t *)troupe_body(msg)) {
     case HOW_REPLY:
         return reply_copied(self, msg);
@@ -77,9 +79,11 @@ static int answer_receive(struct troupe_actor *self, void *state, struct troupe_
     case HOW_ERROR:
         return troupe_reply_error(self, msg, -1000);
     case HOW_HOLD:
-    case HOW_LATE:
-        answer_held(self, answering);
         (void)WENT(troupe_take(self, msg, &answering->held), MAY(TROUPE_ENOMEM));
+        return TROUPE_OK;
+    case HOW_LATE:
+        answer_taken(self, &answering->late);
+        (void)WENT(troupe_take(self, msg, &answering->late), MAY(TROUPE_ENOMEM));
         return TROUPE_OK;
     case HOW_FORWARD:
         (void)WENT(troupe_forward(self, answering->next, msg), MAY_SEND);
@@ -234,6 +238,22 @@ static troupe_pid spawn_tied(struct troupe_actor *self, const struct troupe_beha
     return WENT(troupe_spawn(self, &options, &pid), MAY(TROUPE_ENOMEM)) ? pid : TROUPE_NOBODY;
 }
 
+/* No actor of these scenarios has this pid. */
+#define NOT_THERE ((troupe_pid)1 << 40)
+
+static void look_at(struct troupe_actor *self, troupe_pid pid)
+{
+    struct troupe_runtime *runtime = troupe_runtime_of(self);
+    struct troupe_info info;
+    size_t links;
+    size_t watchers;
+
+    HOLDS(troupe_info(runtime, pid, &info) == TROUPE_OK);
+    HOLDS(troupe_info_links(runtime, pid, NULL, 0, &links) == TROUPE_OK);
+    HOLDS(troupe_info_watchers(runtime, pid, NULL, 0, &watchers) == TROUPE_OK);
+    HOLDS(info.links == links && info.watchers == watchers);
+}
+
 static void watch_and_let_go(struct troupe_actor *self, troupe_pid pid)
 {
     troupe_ref ref;
@@ -244,6 +264,13 @@ static void watch_and_let_go(struct troupe_actor *self, troupe_pid pid)
     if (WENT(troupe_link(self, pid), MAY(TROUPE_ENOMEM) | MAY(TROUPE_EGONE))) {
         (void)WENT(troupe_link(self, pid), MAY(TROUPE_ENOMEM));
         troupe_unlink(self, pid);
+    }
+    /* It traps: of a link with nobody there is a signal, which is taken back. */
+    if (WENT(troupe_link(self, NOT_THERE), MAY(TROUPE_ENOMEM))) {
+        HOLDS(troupe_unlink_flush(self, NOT_THERE, NULL) == TROUPE_FLUSH_TOLD);
+    }
+    if (WENT(troupe_monitor_name(self, "nobody", &ref), MAY(TROUPE_ENOMEM))) {
+        HOLDS(troupe_demonitor_flush(self, ref, NULL) == TROUPE_FLUSH_TOLD);
     }
 }
 
@@ -260,6 +287,8 @@ static int tie(struct troupe_actor *self, void *arg)
     }
     watch_and_let_go(self, pid);
     watch_and_let_go(self, other);
+    look_at(self, pid);
+    look_at(self, other);
     for (int i = 0; i < 3; i++) {
         tied->watched += WENT(troupe_monitor(self, pid, &ref), MAY(TROUPE_ENOMEM));
         tied->watched += WENT(troupe_monitor(self, other, &ref), MAY(TROUPE_ENOMEM));
@@ -285,6 +314,7 @@ static int on_notice(struct troupe_actor *self, void *state, struct troupe_messa
         const struct troupe_down *down = troupe_body(msg);
 
         tied->down++;
+        HOLDS(troupe_down_name(msg) == NULL);
         HOLDS(troupe_reason_text(&down->reason) != NULL);
         if (down->reason.text != NULL && tied->text == NULL) {
             tied->text = troupe_buffer_retain(down->reason.text);
@@ -391,6 +421,98 @@ static int want_name(struct troupe_actor *self, void *arg)
     return TROUPE_DONE;
 }
 
+/* Who has `name 1` has all of them, in order; a spawn that wants one loses it to `pid`. */
+static void check_names(struct scene *scene, troupe_pid pid)
+{
+    struct troupe_name rows[NAMES];
+    troupe_pid holder = TROUPE_NOBODY;
+    struct troupe_spawn_options options = {
+        .behaviour = &stays, .name = "name 1", .holder = &holder};
+    troupe_pid spawned;
+    int error;
+
+    HOLDS(troupe_names(scene->runtime, "name", NULL, rows, NAMES) == NAMES || fault_has_hit());
+    HOLDS(troupe_names_of(scene->runtime, pid, 0, rows, NAMES) == NAMES || fault_has_hit());
+    error = troupe_runtime_spawn(scene->runtime, &options, &spawned);
+    HOLDS((error == TROUPE_EEXIST && holder == pid) || fault_has_hit());
+    options.name = "another";
+    if (WENT(troupe_runtime_spawn(scene->runtime, &options, &spawned), MAY(TROUPE_ENOMEM))) {
+        HOLDS(troupe_runtime_whereis(scene->runtime, "another") == spawned);
+    } else {
+        HOLDS(troupe_runtime_whereis(scene->runtime, "another") == TROUPE_NOBODY);
+    }
+}
+
+/* ---- a registry of the user's, of one name ---- */
+
+static troupe_pid via_holder;
+
+static int via_enter(void *context, const char *name, troupe_pid pid)
+{
+    (void)context;
+    (void)name;
+    if (via_holder != TROUPE_NOBODY) {
+        return TROUPE_EEXIST;
+    }
+    via_holder = pid;
+    return TROUPE_OK;
+}
+
+static void via_leave(void *context, const char *name, troupe_pid pid)
+{
+    (void)context;
+    (void)name;
+    via_holder = via_holder == pid ? TROUPE_NOBODY : via_holder;
+}
+
+static troupe_pid via_whereis(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return via_holder;
+}
+
+static const struct troupe_registry_ops via_ops = {
+    .enter = via_enter, .leave = via_leave, .whereis = via_whereis};
+static const struct troupe_via via = {&via_ops, NULL};
+
+static int use_via(struct troupe_actor *self, void *arg)
+{
+    static const struct troupe_type hello = TROUPE_SIGNAL;
+
+    (void)arg;
+    if (WENT(troupe_register_via(self, &via, "one"), MAY(TROUPE_ENOMEM))) {
+        HOLDS(troupe_whereis_via(&via, "one") == troupe_self(self));
+        (void)WENT(troupe_send_via(self, &via, "one", &hello, NULL), MAY_SEND);
+        HOLDS(troupe_unregister_via(self, &via, "one") == TROUPE_OK);
+    }
+    HOLDS(via_holder == TROUPE_NOBODY);
+    return TROUPE_DONE;
+}
+
+void scenario_via(void)
+{
+    static const struct scene_part uses = {.fn = use_via};
+    struct troupe_spawn_options options = {
+        .behaviour = &stays, .name = "one", .via = &via, .group = "g"};
+    struct scene scene = {0};
+    troupe_pid pid;
+
+    via_holder = TROUPE_NOBODY;
+    if (!scene_open(&scene, TROUPE_NO_THREADS)) {
+        return;
+    }
+    (void)scene_play(&scene, &uses);
+    scene_pump(&scene);
+    if (WENT(troupe_runtime_spawn(scene.runtime, &options, &pid), MAY(TROUPE_ENOMEM))) {
+        HOLDS(via_holder == pid);
+    } else {
+        HOLDS(via_holder == TROUPE_NOBODY);
+    }
+    scene_close(&scene);
+    HOLDS(via_holder == TROUPE_NOBODY);
+}
+
 void scenario_name(void)
 {
     static const struct scene_part takes = {.fn = take_names_twice, .receive = stay};
@@ -406,5 +528,6 @@ void scenario_name(void)
     (void)scene_play(&scene, &wants);
     scene_pump(&scene);
     HOLDS(troupe_runtime_whereis(scene.runtime, "name 1") == pid || fault_has_hit());
+    check_names(&scene, pid);
     scene_close(&scene);
 }

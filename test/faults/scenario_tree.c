@@ -41,6 +41,15 @@ static const struct troupe_behaviour child = {
     .receive = child_receive,
 };
 
+/* A child that waits, until it is told to stop. */
+static int wait_main(struct troupe_actor *self, const void *arg)
+{
+    struct troupe_message *msg;
+
+    (void)arg;
+    return troupe_receive(self, TROUPE_FOREVER, &msg);
+}
+
 static const uint64_t seven = 7;
 
 /* ---- strategies ---- */
@@ -96,6 +105,7 @@ static void run_strategy(enum troupe_strategy strategy, const char *name)
         {.id = "second", .behaviour = &child, .restart = TROUPE_TRANSIENT},
         {.id = "kept", .behaviour = &child, .keep_mailbox = strategy == TROUPE_ONE_FOR_ONE},
         {.id = "inner", .tree = &inner},
+        {.id = "waiting", .main = wait_main},
         {.id = "brief", .behaviour = &child, .restart = TROUPE_TEMPORARY},
     };
     const struct troupe_supervisor_spec spec = {
@@ -199,6 +209,70 @@ void scenario_children(void)
             (void)ask(&scene, changing.supervisor, TROUPE_CHILD_RESTART, "added", NULL);
             (void)ask(&scene, changing.supervisor, TROUPE_CHILD_TERMINATE, "added", NULL);
             (void)ask(&scene, changing.supervisor, TROUPE_CHILD_DELETE, "added", NULL);
+        }
+        scene_join(&scene, scene_play(&scene, &changes));
+    }
+    scene_close(&scene);
+}
+
+/* ---- many of one template ---- */
+
+/* What a child that was asked for may come to: its init may be the one that had no memory. */
+static bool spawn_more(struct scene *scene, troupe_pid supervisor, const void *extra,
+    size_t extra_size, struct troupe_child_answer *out_answer)
+{
+    return WENT(troupe_runtime_child_spawn(
+                    scene->runtime, supervisor, extra, extra_size, SCENE_WAIT_MS, out_answer),
+        MAY_ASK);
+}
+
+static int change_simple(struct troupe_actor *self, void *arg)
+{
+    struct changing *changing = arg;
+    troupe_pid to = changing->supervisor;
+
+    /* Two answers are enough. */
+    changing->told = 2;
+    if (!WENT(
+            troupe_child_spawn(self, to, NULL, 0, TROUPE_FOREVER, on_answer, changing), MAY_SEND) ||
+        !WENT(troupe_child_terminate(
+                  self, to, troupe_self(self), TROUPE_FOREVER, on_answer, changing),
+            MAY_SEND)) {
+        return TROUPE_DONE;
+    }
+    return TROUPE_OK;
+}
+
+void scenario_simple(void)
+{
+    const struct troupe_child_spec template = {
+        .id = "any", .behaviour = &child, .arg = &seven, .arg_size = sizeof seven};
+    const struct troupe_supervisor_spec spec = {.name = "crowd",
+        .strategy = TROUPE_SIMPLE_ONE_FOR_ONE,
+        .intensity = 10,
+        .children = &template,
+        .child_count = 1};
+    struct scene scene = {0};
+    struct changing changing = {0};
+    struct scene_part changes = {.fn = change_simple, .arg = &changing};
+    struct troupe_child_answer answer = {0};
+    struct troupe_message *msg;
+
+    if (!scene_open(&scene, 1)) {
+        return;
+    }
+    if (WENT(troupe_supervisor_start(scene.runtime, &spec, SCENE_WAIT_MS, &changing.supervisor),
+            MAY_START)) {
+        if (spawn_more(&scene, changing.supervisor, "more", 5, &answer)) {
+            (void)WENT(troupe_runtime_child_terminate(
+                           scene.runtime, changing.supervisor, answer.pid, SCENE_WAIT_MS, &answer),
+                MAY_ASK);
+        }
+        /* It comes again, with both its arguments. */
+        if (spawn_more(&scene, changing.supervisor, "more", 5, &answer) &&
+            WENT(troupe_message_create(scene.runtime, &die, 0, &msg), MAY(TROUPE_ENOMEM)) &&
+            !WENT(troupe_try_send(scene.runtime, answer.pid, msg), MAY_SEND)) {
+            troupe_message_destroy(msg);
         }
         scene_join(&scene, scene_play(&scene, &changes));
     }

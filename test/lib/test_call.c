@@ -177,16 +177,20 @@ struct question {
     const struct troupe_type *type;
     const void *body;
     int timeout_ms;
+    enum troupe_skip skip;
     struct outcome outcome;
-    int result; /* of troupe_request() */
+    int result; /* of troupe_request_with() */
 };
 
 static int put_question(struct troupe_actor *self, void *arg)
 {
     struct question *question = arg;
 
-    question->result = troupe_request(self, question->to, question->type, question->body,
-        question->timeout_ms, note_outcome, &question->outcome);
+    struct troupe_request_options options = {
+        .timeout_ms = question->timeout_ms, .skip = question->skip};
+
+    question->result = troupe_request_with(self, question->to, question->type, question->body,
+        &options, note_outcome, &question->outcome);
     return TROUPE_OK;
 }
 
@@ -423,6 +427,7 @@ Test(call, a_request_times_out_never_early_and_its_late_answer_is_counted, .time
 
     scene_open(&scene, HOLDS);
     question = question_to(scene.asked, 30);
+    question.skip = TROUPE_SKIP_NONE;
     begin_ns = troupe_now_ns(scene.stage.runtime);
     put(&scene, &question);
     STAGE_AWAIT(&scene.stage, question.outcome.count > 0);
@@ -445,6 +450,7 @@ Test(call, a_request_that_timed_out_can_still_be_dropped_and_held_to_the_end, .t
     scene_open(&scene, HOLDS);
     for (int i = 0; i < 2; i++) {
         questions[i] = question_to(scene.asked, 1);
+        questions[i].skip = TROUPE_SKIP_NONE;
         put(&scene, &questions[i]);
     }
     STAGE_AWAIT(&scene.stage, questions[0].outcome.count > 0 && questions[1].outcome.count > 0);
@@ -561,7 +567,7 @@ static int ask_message_of_size(struct troupe_actor *self, void *arg)
 Test(call, questions_and_answers_of_every_size_move, .timeout = 60)
 {
     static const size_t sizes[] = {
-        0, 1, 31, 32, 33, 64, 65, 128, 1000, 4032, 4033, 4096, 5000, 100000};
+        0, 1, 31, 32, 33, 64, 65, 128, 1000, 4016, 4017, 4032, 4033, 4096, 5000, 100000};
 
     for (size_t i = 0; i < TROUPE_COUNT(sizes); i++) {
         struct stage stage;
@@ -793,14 +799,14 @@ Test(call, answers_to_one_that_ended_are_late_and_its_continuations_do_not_run, 
 
     scene_open(&scene, HOLDS);
     for (int i = 0; i < 3; i++) {
-        questions[i] = question_to(scene.asked, i == 0 ? TROUPE_FOREVER : 20);
+        questions[i] = question_to(scene.asked, i == 0 ? TROUPE_FOREVER : 20000);
         put(&scene, &questions[i]);
     }
     (void)stage_do(&scene.stage, scene.asker, be_done, NULL);
     (void)stage_do(&scene.stage, scene.asked, answer_held, &scene.oracle);
     (void)stage_do(&scene.stage, scene.asked, drop_held, &scene.oracle);
     cr_assert_eq(stage_books(&scene.stage).late, 2);
-    clock_skip_ms(25);
+    clock_skip_ms(25000);
     stage_run(&scene.stage);
     stage_close(&scene.stage);
     for (int i = 0; i < 3; i++) {

@@ -18,9 +18,18 @@ static int receive_nothing(struct troupe_actor *self, void *state, struct troupe
     return TROUPE_OK;
 }
 
+static int return_at_once(struct troupe_actor *self, const void *arg)
+{
+    (void)self;
+    (void)arg;
+    return TROUPE_OK;
+}
+
 static const struct troupe_behaviour good = {.name = "good", .receive = receive_nothing};
 static const struct troupe_behaviour nameless = {.receive = receive_nothing};
 static const struct troupe_behaviour deaf = {.name = "deaf"};
+static const struct troupe_behaviour deep = {
+    .name = "deep", .receive = receive_nothing, .stack_size = TROUPE_STACK_MAX + 1};
 
 /* ---- checking ---- */
 
@@ -57,7 +66,17 @@ Test(child, a_good_spec_is_good)
     cr_assert_eq(troupe_supervisor_check(&(struct troupe_supervisor_spec){0}, NULL), TROUPE_OK);
 }
 
+static enum troupe_directive by_type(void *context, const struct troupe_reason *reason)
+{
+    (void)context;
+    (void)reason;
+    return TROUPE_DECIDE_BY_TYPE;
+}
+
 static struct troupe_supervisor_spec empty_tree;
+static const struct troupe_via empty_via;
+static struct troupe_supervisor_spec self_ending_tree = {
+    .auto_shutdown = TROUPE_SHUTDOWN_ALL_SIGNIFICANT};
 
 static const struct fault {
     struct troupe_child_spec child;
@@ -67,14 +86,33 @@ static const struct fault {
     {{.id = "", .behaviour = &good}, "id"},
     {{.id = "a"}, "behaviour"},
     {{.id = "a", .behaviour = &good, .tree = &empty_tree}, "behaviour"},
+    {{.id = "a", .behaviour = &good, .main = return_at_once}, "behaviour, tree, main"},
+    {{.id = "a", .tree = &empty_tree, .main = return_at_once}, "behaviour, tree, main"},
+    {{.id = "a", .main = return_at_once, .decide = by_type, .may_resume = true}, "may_resume"},
     {{.id = "a", .behaviour = &nameless}, "behaviour"},
     {{.id = "a", .behaviour = &deaf}, "behaviour"},
+    {{.id = "a", .behaviour = &deep}, "behaviour"},
     {{.id = "a", .behaviour = &good, .arg_size = 8}, "arg_size"},
     {{.id = "a", .tree = &empty_tree, .arg = "x"}, "arg"},
     {{.id = "a", .behaviour = &good, .restart = (enum troupe_restart)3}, "restart"},
+    {{.id = "a", .behaviour = &good, .significant = true, .restart = TROUPE_TEMPORARY},
+        "significant"},
+    {{.id = "a", .behaviour = &good, .significant = true}, "significant"},
+    {{.id = "a", .tree = &self_ending_tree}, "restart"},
     {{.id = "a", .behaviour = &good, .shutdown_ms = -4}, "shutdown_ms"},
     {{.id = "a", .behaviour = &good, .start_timeout_ms = TROUPE_BRUTAL_KILL}, "start_timeout_ms"},
     {{.id = "a", .behaviour = &good, .start_timeout_ms = -4}, "start_timeout_ms"},
+    {{.id = "a", .behaviour = &good, .kill_grace_ms = -4}, "kill_grace_ms"},
+    {{.id = "a", .behaviour = &good, .kill_grace_ms = TROUPE_BRUTAL_KILL}, "kill_grace_ms"},
+    {{.id = "a", .behaviour = &good, .unkillable = (enum troupe_unkillable)3}, "unkillable"},
+    {{.id = "a", .behaviour = &good, .may_resume = true}, "may_resume"},
+    {{.id = "a", .tree = &empty_tree, .decide = by_type, .may_resume = true}, "may_resume"},
+    {{.id = "a", .behaviour = &good, .via = &empty_via}, "via"},
+    {{.id = "a", .behaviour = &good, .backoff = {.min_ms = -1}}, "backoff"},
+    {{.id = "a", .behaviour = &good, .backoff = {.min_ms = 2, .max_ms = 1}}, "backoff"},
+    {{.id = "a", .behaviour = &good, .backoff = {.min_ms = 2, .jitter_percent = 101}}, "backoff"},
+    {{.id = "a", .behaviour = &good, .backoff = {.min_ms = 2, .jitter_percent = -2}}, "backoff"},
+    {{.id = "a", .behaviour = &good, .backoff = {.min_ms = 2, .reset_ms = -1}}, "backoff"},
 };
 
 Test(child, each_wrong_field_of_a_child_is_named)
@@ -89,11 +127,29 @@ Test(child, each_wrong_field_of_a_child_is_named)
     }
 }
 
+static const struct troupe_child_spec two_children[] = {
+    {.id = "a", .behaviour = &good}, {.id = "b", .behaviour = &good}};
+
 static const struct supervisor_case {
     struct troupe_supervisor_spec spec;
     const char *field;
 } supervisor_faults[] = {
-    {{.strategy = (enum troupe_strategy)3}, "strategy"},
+    {{.strategy = (enum troupe_strategy)(TROUPE_POOL + 1)}, "strategy"},
+    {{.strategy = TROUPE_SIMPLE_ONE_FOR_ONE}, "child_count"},
+    {{.strategy = TROUPE_SIMPLE_ONE_FOR_ONE, .children = two_children, .child_count = 2},
+        "child_count"},
+    {{.strategy = TROUPE_SIMPLE_ONE_FOR_ONE,
+         .auto_shutdown = TROUPE_SHUTDOWN_ANY_SIGNIFICANT,
+         .children = two_children,
+         .child_count = 1},
+        "auto_shutdown"},
+    {{.auto_shutdown = (enum troupe_auto_shutdown)3}, "auto_shutdown"},
+    {{.partitions = 2}, "partitions"},
+    {{.name = "a", .partitions = TROUPE_PARTITIONS_MAX + 1}, "partitions"},
+    {{.name = "a", .partitions = 2, .auto_shutdown = TROUPE_SHUTDOWN_ANY_SIGNIFICANT},
+        "auto_shutdown"},
+    {{.pool_size = 2}, "pool_size"},
+    {{.strategy = TROUPE_POOL}, "child_count"},
     {{.intensity = -2}, "intensity"},
     {{.period_ms = -1}, "period_ms"},
     {{.child_count = 1}, "children"},
@@ -110,6 +166,25 @@ Test(child, each_wrong_field_of_a_supervisor_is_named)
             0, "fault %u: %s", i, text);
     }
     cr_assert_eq(troupe_supervisor_check(NULL, &text), TROUPE_EINVAL);
+}
+
+/* Semantics section 6: only where its end can end the supervisor, and of a child that can end for good. */
+Test(child, significant_is_for_children_that_end_under_supervisors_that_then_do)
+{
+    struct troupe_child_spec child = {.id = "a", .behaviour = &good, .significant = true};
+    struct troupe_supervisor_spec spec = {.children = &child, .child_count = 1};
+
+    for (int type = TROUPE_PERMANENT; type <= TROUPE_TEMPORARY; type++) {
+        for (int when = TROUPE_SHUTDOWN_NEVER; when <= TROUPE_SHUTDOWN_ALL_SIGNIFICANT; when++) {
+            bool right = type != TROUPE_PERMANENT && when != TROUPE_SHUTDOWN_NEVER;
+            const char *text = "";
+
+            child.restart = (enum troupe_restart)type;
+            spec.auto_shutdown = (enum troupe_auto_shutdown)when;
+            cr_assert_eq(troupe_supervisor_check(&spec, &text), right ? TROUPE_OK : TROUPE_EINVAL);
+            cr_assert(right || strncmp(text, "significant", 11) == 0, "%s", text);
+        }
+    }
 }
 
 Test(child, two_children_with_one_id_are_refused_in_small_and_large_trees)

@@ -3,6 +3,7 @@
 #include "intensity.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "test/support/random.h"
 
@@ -61,6 +62,25 @@ Test(intensity, the_window_slides_and_does_not_tumble)
     cr_assert_not(trp_intensity_charge(&intensity, 900));
     cr_assert_not(trp_intensity_charge(&intensity, 950));
     cr_assert(trp_intensity_charge(&intensity, 1100));
+}
+
+/* 7.2: O(1), so a million and more charges under the largest intensity take no time worth speaking of; each looks at one
+ * entry.  The ring is exactly as long as it was promised: the sanitizer would see one entry too many. */
+Test(intensity, a_large_intensity_costs_no_more_than_a_small_one, .timeout = 20)
+{
+    const uint32_t limit = 1048576;
+    uint64_t *times = malloc(trp_intensity_entries(limit) * sizeof *times);
+    struct trp_intensity intensity;
+
+    cr_assert_not_null(times);
+    trp_intensity_init(&intensity, times, limit, UINT64_C(1) << 40);
+    for (uint32_t i = 0; i < limit; i++) {
+        cr_assert_not(trp_intensity_charge(&intensity, i));
+    }
+    cr_assert(trp_intensity_charge(&intensity, limit));
+    /* All are too old now: none has to be thrown away one by one. */
+    cr_assert_not(trp_intensity_charge(&intensity, UINT64_C(1) << 42));
+    free(times);
 }
 
 /* Against a list that forgets nothing. */

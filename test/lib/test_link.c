@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 
+#include "test/support/ear.h"
 #include "test/support/ends.h"
 #include "test/support/puppet.h"
 #include "test/support/random.h"
@@ -77,7 +78,7 @@ static int try_bad_arguments(struct troupe_actor *self, void *arg)
     cr_assert_eq(troupe_monitor(self, 5, NULL), TROUPE_EINVAL);
     cr_assert_eq(troupe_monitor(NULL, 5, &ref), TROUPE_EINVAL);
     cr_assert_eq(troupe_demonitor(NULL, 1), TROUPE_EINVAL);
-    cr_assert_eq(troupe_demonitor(self, 12345), 0);
+    cr_assert_eq(troupe_demonitor(self, 0), 0);
     cr_assert_eq(troupe_link(self, TROUPE_NOBODY), TROUPE_EINVAL);
     cr_assert_eq(troupe_link(NULL, 5), TROUPE_EINVAL);
     cr_assert_eq(troupe_link(self, troupe_self(self)), TROUPE_OK);
@@ -515,6 +516,215 @@ Test(link, linking_to_the_dead_is_an_error_or_a_signal, .timeout = 60)
     cr_assert(runtime_ends_clean(runtime));
 }
 
+/* ---- 2.6: what unlink swallows ---- */
+
+struct unlinking {
+    troupe_pid peer;
+    int result;
+    struct troupe_reason reason;
+};
+
+static int unlink_and_flush(struct troupe_actor *self, void *arg)
+{
+    struct unlinking *unlinking = arg;
+
+    unlinking->result = troupe_unlink_flush(self, unlinking->peer, &unlinking->reason);
+    return TROUPE_OK;
+}
+
+/* An ear that is linked with a puppet.  Without threads: what is told is queued, and happens in stage_run(). */
+struct linked {
+    struct stage stage;
+    struct ear ear;
+    troupe_pid one, peer;
+    struct unlinking unlinking;
+};
+
+static void open_linked(struct linked *linked)
+{
+    *linked = (struct linked){0};
+    stage_open(&linked->stage, TROUPE_NO_THREADS);
+    linked->one = stage_spawn(&linked->stage, &stage_puppet, NULL);
+    linked->peer = stage_spawn(&linked->stage, &ear_trapping, &linked->ear);
+    linked->unlinking.peer = linked->one;
+    cr_assert_eq(stage_do(&linked->stage, linked->peer, link_to, &linked->one), TROUPE_OK);
+}
+
+static void close_linked(struct linked *linked)
+{
+    ear_close(&linked->stage, linked->peer);
+    stage_close(&linked->stage);
+}
+
+Test(link, a_flush_tells_the_reason_that_it_swallowed, .timeout = 60)
+{
+    struct linked linked;
+
+    open_linked(&linked);
+    /* The puppet ends first: its signal stands behind the order to unlink. */
+    stage_tell(&linked.stage, linked.one, end_with_error, NULL);
+    stage_tell(&linked.stage, linked.peer, unlink_and_flush, &linked.unlinking);
+    stage_run(&linked.stage);
+    cr_assert_eq(linked.unlinking.result, TROUPE_FLUSH_TOLD);
+    cr_assert_eq(linked.unlinking.reason.kind, TROUPE_EXIT_ERROR);
+    cr_assert_eq(linked.unlinking.reason.code, TROUPE_EPROTO);
+    cr_assert_str_eq(troupe_reason_text(&linked.unlinking.reason), "as told");
+    troupe_buffer_release(linked.unlinking.reason.text);
+    cr_assert_eq(linked.ear.count, 0);
+    close_linked(&linked);
+}
+
+Test(link, a_flush_of_a_link_that_stands_says_so_and_of_none_that_there_was_none, .timeout = 60)
+{
+    struct linked linked;
+
+    open_linked(&linked);
+    stage_do(&linked.stage, linked.peer, unlink_and_flush, &linked.unlinking);
+    cr_assert_eq(linked.unlinking.result, TROUPE_FLUSH_ACTIVE);
+    stage_do(&linked.stage, linked.peer, unlink_and_flush, &linked.unlinking);
+    cr_assert_eq(linked.unlinking.result, TROUPE_FLUSH_NONE);
+    stage_tell(&linked.stage, linked.one, end_with_error, NULL);
+    stage_run(&linked.stage);
+    cr_assert_eq(linked.ear.count, 0);
+    close_linked(&linked);
+}
+
+Test(link, a_flush_after_the_signal_was_handled_finds_nothing, .timeout = 60)
+{
+    struct linked linked;
+
+    open_linked(&linked);
+    stage_tell(&linked.stage, linked.one, end_with_error, NULL);
+    stage_run(&linked.stage);
+    cr_assert_eq(linked.ear.count, 1);
+    stage_do(&linked.stage, linked.peer, unlink_and_flush, &linked.unlinking);
+    cr_assert_eq(linked.unlinking.result, TROUPE_FLUSH_NONE);
+    close_linked(&linked);
+}
+
+/* One that traps links with nobody: its signal is on its way, and is taken back like any other. */
+static int link_with_nobody_and_unlink(struct troupe_actor *self, void *arg)
+{
+    struct unlinking *unlinking = arg;
+
+    cr_assert_eq(troupe_link(self, 12345), TROUPE_OK);
+    cr_assert_eq(troupe_link(self, 12345), TROUPE_OK);
+    unlinking->result = troupe_unlink_flush(self, 12345, &unlinking->reason);
+    return TROUPE_OK;
+}
+
+Test(link, unlink_takes_the_noproc_of_a_link_with_nobody_back, .timeout = 60)
+{
+    struct linked linked;
+
+    open_linked(&linked);
+    stage_do(&linked.stage, linked.peer, link_with_nobody_and_unlink, &linked.unlinking);
+    cr_assert_eq(linked.unlinking.result, TROUPE_FLUSH_TOLD);
+    cr_assert_eq(linked.unlinking.reason.kind, TROUPE_EXIT_NOPROC);
+    cr_assert_eq(linked.ear.count, 0);
+    close_linked(&linked);
+}
+
+static int link_with_nobody_twice(struct troupe_actor *self, void *arg)
+{
+    (void)arg;
+    cr_assert_eq(troupe_link(self, 12345), TROUPE_OK);
+    return troupe_link(self, 12345);
+}
+
+/* At most one link joins two, also if one of them is nobody. */
+Test(link, a_second_link_with_nobody_is_no_second, .timeout = 60)
+{
+    struct linked linked;
+
+    open_linked(&linked);
+    cr_assert_eq(stage_do(&linked.stage, linked.peer, link_with_nobody_twice, NULL), TROUPE_OK);
+    cr_assert_eq(linked.ear.count, 1);
+    cr_assert_eq(linked.ear.notes[0].kind, TROUPE_EXIT_NOPROC);
+    cr_assert(linked.ear.notes[0].linked);
+    /* When it was handled the next one is a new one. */
+    cr_assert_eq(stage_do(&linked.stage, linked.peer, link_with_nobody_twice, NULL), TROUPE_OK);
+    cr_assert_eq(linked.ear.count, 2);
+    close_linked(&linked);
+}
+
+static int unlink_and_link_again(struct troupe_actor *self, void *arg)
+{
+    struct unlinking *unlinking = arg;
+
+    unlinking->result = troupe_unlink_flush(self, unlinking->peer, NULL);
+    return troupe_link(self, unlinking->peer);
+}
+
+/* The old link's end is queued when the new one is made: what comes is the new one's, of one that is not there. */
+Test(link, a_link_made_again_does_not_see_the_end_of_the_old_one, .timeout = 60)
+{
+    struct linked linked;
+
+    open_linked(&linked);
+    stage_tell(&linked.stage, linked.one, end_with_error, NULL);
+    stage_tell(&linked.stage, linked.peer, unlink_and_link_again, &linked.unlinking);
+    stage_run(&linked.stage);
+    cr_assert_eq(linked.unlinking.result, TROUPE_FLUSH_TOLD);
+    cr_assert_eq(linked.ear.count, 1);
+    cr_assert_eq(linked.ear.notes[0].kind, TROUPE_EXIT_NOPROC);
+    close_linked(&linked);
+}
+
+struct terminating {
+    troupe_pid peers[2];
+    struct unlinking unlinking;
+};
+
+static int terminating_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    struct terminating *terminating = (struct terminating *)(uintptr_t)arg;
+
+    *(struct terminating **)state = terminating;
+    TROUPE_TRY(troupe_link(self, terminating->peers[0]));
+    return troupe_link(self, terminating->peers[1]);
+}
+
+static void unlink_last(struct troupe_actor *self, void *state, const struct troupe_reason *reason)
+{
+    struct terminating *terminating = *(struct terminating **)state;
+
+    (void)reason;
+    (void)unlink_and_flush(self, &terminating->unlinking);
+}
+
+static const struct troupe_behaviour terminating_behaviour = {
+    .name = "terminating",
+    .state_size = sizeof(struct terminating *),
+    .init = terminating_init,
+    .receive = stage_puppet_receive,
+    .terminate = unlink_last,
+};
+
+Test(link, a_flush_in_terminate_finds_a_signal_that_came_behind_the_deadly_one, .timeout = 60)
+{
+    struct terminating terminating = {0};
+    struct stage stage;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    terminating.peers[0] = stage_spawn(&stage, &stage_puppet, NULL);
+    terminating.peers[1] = stage_spawn(&stage, &stage_puppet, NULL);
+    terminating.unlinking.peer = terminating.peers[1];
+    pid = stage_spawn(&stage, &terminating_behaviour, &terminating);
+    stage_run(&stage);
+    stage_tell(&stage, terminating.peers[0], end_with_error, NULL);
+    stage_tell(&stage, terminating.peers[1], end_with_error, NULL);
+    /* So that it is queued behind both, and runs when both have ended. */
+    stage_tell(&stage, pid, unlink_and_flush, &terminating.unlinking);
+    stage_run(&stage);
+    cr_assert_eq(terminating.unlinking.result, TROUPE_FLUSH_TOLD);
+    cr_assert_eq(terminating.unlinking.reason.kind, TROUPE_EXIT_ERROR);
+    cr_assert_str_eq(troupe_reason_text(&terminating.unlinking.reason), "as told");
+    troupe_buffer_release(terminating.unlinking.reason.text);
+    stage_close(&stage);
+}
+
 /* ---- exit signals of their own ---- */
 
 struct sending {
@@ -825,71 +1035,6 @@ Test(link, links_made_and_ended_from_both_sides_at_once, .timeout = 240)
 }
 
 /* ---- many ---- */
-
-struct ring {
-    unsigned left;
-    troupe_pid first;
-    struct latch *built;
-};
-
-static int ring_init(struct troupe_actor *self, void *state, const void *arg);
-
-static int ring_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
-{
-    (void)state;
-    return troupe_is(msg, &puppet_order) ? end_shutdown(self, NULL) : TROUPE_OK;
-}
-
-static const struct troupe_behaviour ring_behaviour = {
-    .name = "ring", .state_size = sizeof(struct ring), .init = ring_init, .receive = ring_receive};
-
-/* Each spawns the next one, linked; the last one closes the ring. */
-static int ring_init(struct troupe_actor *self, void *state, const void *arg)
-{
-    struct ring next = *(const struct ring *)arg;
-    troupe_pid pid;
-
-    (void)state;
-    if (next.first == TROUPE_NOBODY) {
-        next.first = troupe_self(self);
-    }
-    if (next.left == 0) {
-        int error = troupe_link(self, next.first);
-
-        latch_hit(next.built);
-        return error;
-    }
-    next.left--;
-    return troupe_spawn(self,
-        (&(struct troupe_spawn_options){
-            .behaviour = &ring_behaviour, .arg = &next, .arg_size = sizeof next, .link = true}),
-        &pid);
-}
-
-Test(link, a_ring_of_100000_falls_as_one, .timeout = 240)
-{
-    struct troupe_runtime *runtime = runtime_new(2);
-    struct latch built = LATCH_INIT;
-    struct ring ring = {.left = 100000 - 1, .built = &built};
-    struct troupe_spawn_options options = {
-        .behaviour = &ring_behaviour, .arg = &ring, .arg_size = sizeof ring};
-    struct troupe_books books;
-    struct timespec pause = {.tv_nsec = 1000000};
-    troupe_pid first;
-
-    cr_assert_eq(troupe_runtime_spawn(runtime, &options, &first), TROUPE_OK);
-    cr_assert(latch_wait(&built, 1));
-    puppet_tell(runtime, first, NULL, NULL, NULL);
-    for (unsigned i = 0; i < LATCH_LIMIT_S * 1000; i++) {
-        cr_assert_eq(troupe_runtime_books(runtime, &books), TROUPE_OK);
-        if (books.exited >= 100000) {
-            break;
-        }
-        nanosleep(&pause, NULL);
-    }
-    cr_assert_geq(books.exited, 100000);
-    cr_assert(runtime_ends_clean(runtime));
-}
 
 static int watch_hub(struct troupe_actor *self, void *arg)
 {

@@ -6,187 +6,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "test/support/ends.h"
-#include "test/support/puppet.h"
+#include "test/support/family.h"
 #include "test/support/stage.h"
-
-/* ---- a child that keeps a journal and does what it is told ---- */
-
-enum habit {
-    HABIT_NONE,
-    HABIT_FAIL_INIT = 1,   /* every init fails */
-    HABIT_IGNORE_EXIT = 2, /* traps exits and does nothing about them */
-    HABIT_SLOW_INIT = 4,   /* init waits for the gate */
-    HABIT_FAIL_AGAIN = 8,  /* every init but the first one fails */
-};
-
-struct actor_card {
-    const char *id;
-    unsigned habits;
-    struct journal *journal; /* or NULL */
-    struct latch *started;   /* or NULL */
-    struct latch *gate;      /* for HABIT_SLOW_INIT */
-    struct latch *entered;   /* init was entered; or NULL */
-    _Atomic unsigned starts;
-    _Atomic unsigned alive;   /* now */
-    _Atomic unsigned handled; /* numbers */
-    _Atomic bool twins;       /* two lives at once */
-    _Atomic uint64_t pid;
-};
-
-struct child {
-    struct puppet puppet; /* without notes; first, for puppet_receive() */
-    struct actor_card *card;
-};
-
-static void note(struct actor_card *card, const char *sign)
-{
-    char word[64];
-
-    if (card->journal != NULL) {
-        snprintf(word, sizeof word, "%s%s", sign, card->id);
-        journal_add(card->journal, word);
-    }
-}
-
-static int child_init(struct troupe_actor *self, void *state, const void *arg)
-{
-    struct child *child = state;
-    struct actor_card *card = (struct actor_card *)(uintptr_t)arg;
-    unsigned start = ++card->starts;
-
-    child->card = card;
-    card->twins = card->twins || ++card->alive > 1;
-    if (card->entered != NULL) {
-        latch_hit(card->entered);
-    }
-    if (card->habits & HABIT_SLOW_INIT) {
-        cr_assert(latch_wait(card->gate, start));
-    }
-    if ((card->habits & HABIT_FAIL_INIT) || ((card->habits & HABIT_FAIL_AGAIN) && start > 1)) {
-        return troupe_fail(self, TROUPE_EPROTO, "as its habit is");
-    }
-    if (card->habits & HABIT_IGNORE_EXIT) {
-        (void)troupe_trap_exit(self, true);
-    }
-    card->pid = troupe_self(self);
-    note(card, "+");
-    if (card->started != NULL) {
-        latch_hit(card->started);
-    }
-    return TROUPE_OK;
-}
-
-static int child_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
-{
-    struct child *child = state;
-
-    if (troupe_is(msg, &puppet_number)) {
-        child->card->handled++;
-        return TROUPE_OK;
-    }
-    return puppet_receive(self, state, msg);
-}
-
-static void child_destroy(void *state)
-{
-    struct child *child = state;
-
-    child->card->alive--;
-    note(child->card, "-");
-}
-
-static const struct troupe_behaviour child_behaviour = {
-    .name = "child",
-    .state_size = sizeof(struct child),
-    .init = child_init,
-    .receive = child_receive,
-    .destroy = child_destroy,
-};
-
-/* ---- ways to end ---- */
-
-static const struct {
-    puppet_fn fn;
-    bool clean;
-} ends[] = {
-    {end_normally, true},
-    {end_shutdown, true},
-    {end_by_own_kill, false},
-    {end_kill, false},
-    {end_noproc, false},
-    {end_with_error, false},
-};
-
-/* ---- helpers ---- */
-
-static struct troupe_child_spec spec_of(struct actor_card *card, enum troupe_restart restart)
-{
-    return (struct troupe_child_spec){
-        .id = card->id, .behaviour = &child_behaviour, .arg = card, .restart = restart};
-}
-
-static troupe_pid start(struct troupe_runtime *runtime, const struct troupe_supervisor_spec *spec)
-{
-    troupe_pid pid;
-
-    cr_assert_eq(troupe_supervisor_start(runtime, spec, TROUPE_FOREVER, &pid), TROUPE_OK);
-    return pid;
-}
-
-static struct troupe_child_answer ask(struct troupe_runtime *runtime, troupe_pid supervisor,
-    enum troupe_child_op op, const char *id, const struct troupe_child_spec *spec)
-{
-    struct troupe_child_answer answer = {.status = 1};
-    int status =
-        troupe_runtime_child(runtime, supervisor, op, id, spec, LATCH_LIMIT_S * 1000, &answer);
-
-    cr_assert_eq(status, answer.status, "asked for %d: %d", (int)op, status);
-    return answer;
-}
-
-static int status_of(
-    struct troupe_runtime *runtime, troupe_pid supervisor, enum troupe_child_op op, const char *id)
-{
-    return ask(runtime, supervisor, op, id, NULL).status;
-}
-
-static struct troupe_child_answer which(
-    struct troupe_runtime *runtime, troupe_pid supervisor, const char *id)
-{
-    return ask(runtime, supervisor, TROUPE_CHILD_WHICH, id, NULL);
-}
-
-/* Waits until the child is in `state`, by asking. */
-static void await_state(struct troupe_runtime *runtime, troupe_pid supervisor, const char *id,
-    enum troupe_child_state state)
-{
-    struct timespec begin;
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    do {
-        if (which(runtime, supervisor, id).state == state) {
-            return;
-        }
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec - begin.tv_sec < LATCH_LIMIT_S);
-    cr_assert_fail("%s did not come to state %d", id, (int)state);
-}
-
-static uint64_t restarts_of(struct troupe_runtime *runtime)
-{
-    struct troupe_books books;
-
-    cr_assert_eq(troupe_runtime_books(runtime, &books), TROUPE_OK);
-    return books.restarts;
-}
-
-#define THREE_CARDS(with_journal)                                                                  \
-    {                                                                                              \
-        {.id = "a", .journal = (with_journal)}, {.id = "b", .journal = (with_journal)},            \
-            {.id = "c", .journal = (with_journal)},                                                \
-    }
 
 /* ---- start and stop ---- */
 
@@ -550,7 +371,7 @@ static const char *group_journal(enum troupe_strategy strategy, struct journal *
     struct actor_card cards[] = THREE_CARDS(journal);
     struct troupe_child_spec children[3];
     struct troupe_supervisor_spec spec = {
-        .strategy = strategy, .children = children, .child_count = 3, .intensity = 10};
+        .strategy = strategy, .children = children, .child_count = 3};
     troupe_pid supervisor;
     unsigned again = strategy == TROUPE_ONE_FOR_ONE ? 1 : strategy == TROUPE_ONE_FOR_ALL ? 3 : 2;
 
@@ -854,6 +675,47 @@ Test(supervisor, a_group_goes_on_without_one_that_failed_to_start_and_was_termin
         cr_assert_eq(troupe_runtime_exit(runtime, supervisor, TROUPE_EXIT_SHUTDOWN), TROUPE_OK);
         (void)join_kind(runtime, supervisor);
     }
+    cr_assert(runtime_ends_clean(runtime));
+}
+
+/* The same, where a restart of some that came later is under way: what waited for it starts after that. */
+Test(supervisor, a_group_goes_on_without_one_that_was_terminated_while_later_ones_restarted,
+    .timeout = 60)
+{
+    static const char *const ids[] = {"a", "b", "c", "d", "e"};
+    struct troupe_runtime *runtime = runtime_new(2);
+    struct actor_card cards[TROUPE_COUNT(ids)] = {{0}};
+    struct troupe_child_spec children[TROUPE_COUNT(ids)];
+    struct troupe_supervisor_spec spec = {
+        .strategy = TROUPE_REST_FOR_ONE, .children = children, .child_count = 3, .intensity = 10};
+    struct troupe_child_answer answer;
+    troupe_pid supervisor;
+
+    for (unsigned i = 0; i < TROUPE_COUNT(ids); i++) {
+        cards[i].id = ids[i];
+        children[i] = spec_of(&cards[i], TROUPE_PERMANENT);
+    }
+    cards[1].habits = HABIT_FAIL_AGAIN;
+    children[1].backoff = (struct troupe_backoff){.min_ms = 600000, .max_ms = 600000};
+    cards[4].habits = HABIT_IGNORE_EXIT;
+    children[4].shutdown_ms = TROUPE_FOREVER;
+    supervisor = start(runtime, &spec);
+    puppet_tell(runtime, cards[0].pid, end_with_error, NULL, NULL);
+    while (cards[1].starts < 2) {
+    }
+    await_state(runtime, supervisor, "b", TROUPE_CHILD_RESTARTING);
+    for (unsigned i = 3; i < TROUPE_COUNT(ids); i++) {
+        answer = ask(runtime, supervisor, TROUPE_CHILD_START, NULL, &children[i]);
+        cr_assert_eq(answer.status, TROUPE_OK);
+    }
+    puppet_tell(runtime, cards[3].pid, end_with_error, NULL, NULL);
+    await_state(runtime, supervisor, "e", TROUPE_CHILD_STOPPING);
+    cr_assert_eq(status_of(runtime, supervisor, TROUPE_CHILD_TERMINATE, "b"), TROUPE_OK);
+    cards[4].habits = HABIT_NONE;
+    puppet_tell(runtime, cards[4].pid, end_normally, NULL, NULL);
+    await_state(runtime, supervisor, "e", TROUPE_CHILD_RUNNING);
+    await_state(runtime, supervisor, "c", TROUPE_CHILD_RUNNING);
+    cr_assert_eq(cards[3].starts, 2);
     cr_assert(runtime_ends_clean(runtime));
 }
 
@@ -2094,4 +1956,14 @@ Test(supervisor, run_says_that_its_tree_gave_up, .timeout = 60)
 
     /* Its reason is shutdown, which is clean, but nobody had asked for it. */
     cr_assert_eq(troupe_run(NULL, &spec), TROUPE_EDIED);
+}
+
+Test(supervisor, run_is_content_with_a_tree_whose_work_is_done, .timeout = 60)
+{
+    struct troupe_child_spec child = {
+        .id = "brief", .behaviour = &brief, .restart = TROUPE_TEMPORARY, .significant = true};
+    struct troupe_supervisor_spec spec = {
+        .children = &child, .child_count = 1, .auto_shutdown = TROUPE_SHUTDOWN_ANY_SIGNIFICANT};
+
+    cr_assert_eq(troupe_run(NULL, &spec), TROUPE_OK);
 }

@@ -144,6 +144,35 @@ static int give_name(struct troupe_actor *self, struct holder *holder, unsigned 
     return troupe_unregister(self, name);
 }
 
+static int take_group(struct troupe_actor *self, struct holder *holder, unsigned i)
+{
+    char name[24];
+
+    (void)holder;
+    snprintf(name, sizeof name, "group %u", i);
+    return troupe_group_join(self, name);
+}
+
+static int give_group(struct troupe_actor *self, struct holder *holder, unsigned i)
+{
+    char name[24];
+
+    (void)holder;
+    snprintf(name, sizeof name, "group %u", i);
+    return troupe_group_leave(self, name);
+}
+
+/* Watchers of one group. */
+static int take_group_watch(struct troupe_actor *self, struct holder *holder, unsigned i)
+{
+    return troupe_group_monitor(self, "group", &holder->things[i].ref);
+}
+
+static int give_group_watch(struct troupe_actor *self, struct holder *holder, unsigned i)
+{
+    return troupe_group_demonitor(self, holder->things[i].ref) == 1 ? TROUPE_OK : TROUPE_ENOENT;
+}
+
 /* The first one takes all there is, to the last byte; so there is one. */
 static int take_memory(struct troupe_actor *self, struct holder *holder, unsigned i)
 {
@@ -176,6 +205,10 @@ static const struct limit limits[] = {
     {"watchers", TROUPE_ELIMIT, 5, take_watch_of_one, give_watch, {.actor_watches = 1 + 5}, {0}},
     {"descriptors", TROUPE_ELIMIT, 5, take_io, give_io, {.actor_ios = 5}, {0}},
     {"names", TROUPE_ELIMIT, 5, take_name, give_name, {.names = 5}, {0}},
+    {"groups", TROUPE_ELIMIT, 5, take_group, give_group, {.groups = 5}, {0}},
+    {"groups of one", TROUPE_ELIMIT, 5, take_group, give_group, {.actor_groups = 5}, {0}},
+    {"watchers of a group", TROUPE_ELIMIT, 5, take_group_watch, give_group_watch,
+        {.group_members = 5}, {0}},
     {"memory", TROUPE_ENOMEM, 1, take_memory, give_memory, {.memory = MEMORY_MAX}, {0}},
 };
 

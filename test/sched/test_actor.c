@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Actor: what a spawn promises, what an actor may ask of itself, and that nothing is left when memory is gone. */
+#include "test/support/clock.h"
 #include "test/support/hoard.h"
 #include "test/support/stage.h"
 
@@ -474,4 +475,129 @@ Test(actor, its_functions_are_called_one_at_a_time, .timeout = 60)
     stage_close(&stage);
     cr_assert_eq(crowded.plain, 3 * SENDS);
     cr_assert_eq(crowded.overlaps, 0);
+}
+
+/* ---- memory_max: 2.26 ---- */
+
+static unsigned goodbyes;
+
+static void say_goodbye(struct troupe_actor *self, void *state, const struct troupe_reason *reason)
+{
+    (void)self;
+    (void)state;
+    (void)reason;
+    goodbyes++;
+}
+
+static const struct troupe_behaviour frugal = {.name = "frugal",
+    .receive = stage_puppet_receive,
+    .terminate = say_goodbye,
+    .memory_max = 32 * 1024};
+
+/* 2.26: it is not given what is too much, ends with killed, which asks nobody, and this is reported once. */
+static int take_too_much(struct troupe_actor *self, void *arg)
+{
+    (void)arg;
+    cr_assert_not_null(troupe_arena_alloc(self, 10 * 1024));
+    cr_assert(troupe_is_alive(troupe_runtime_of(self), troupe_self(self)));
+    cr_assert_null(troupe_arena_alloc(self, 20 * 1024));
+    cr_assert_null(troupe_arena_alloc(self, 1));
+    cr_assert_not(troupe_is_alive(troupe_runtime_of(self), troupe_self(self)));
+    return TROUPE_OK;
+}
+
+Test(actor, who_allocates_more_than_its_limit_gets_nothing_and_is_killed, .timeout = 60)
+{
+    struct stage stage;
+    struct stage_end end;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    pid = stage_spawn(&stage, &frugal, NULL);
+    stage_watch(&stage, pid, &end);
+    stage_tell(&stage, pid, take_too_much, NULL);
+    stage_run(&stage);
+    cr_assert_eq(end.count, 1);
+    cr_assert_eq(end.kind, TROUPE_EXIT_KILLED);
+    cr_assert_eq(goodbyes, 0);
+    cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_LIMIT), 1);
+    cr_assert_str_eq(stage.actor[TROUPE_REPORT_LIMIT], "frugal");
+    cr_assert_gt(stage.facts[TROUPE_REPORT_LIMIT].count, frugal.memory_max);
+    stage_close(&stage);
+}
+
+static int take_a_little(struct troupe_actor *self, void *arg)
+{
+    return troupe_arena_alloc(self, *(const size_t *)arg) != NULL ? TROUPE_OK : TROUPE_ENOMEM;
+}
+
+/* 2.26: what is queued counts as well, though its receiver allocates nothing.  It is looked at after 64 messages. */
+Test(actor, a_flooded_mailbox_counts_as_memory, .timeout = 60)
+{
+    static const struct {
+        unsigned messages;
+        size_t arena;
+        bool dies;
+    } rows[] = {{64 + 500, 0, false}, {64 + 513, 0, true}, {64 + 400, 16000, true}};
+
+    for (unsigned i = 0; i < TROUPE_COUNT(rows); i++) {
+        struct stage stage;
+        struct stage_end end;
+        troupe_pid pid;
+
+        /* A slice has 64 messages however slow the machine is. */
+        clock_frozen_ns = 1000000000;
+        stage_open(&stage, TROUPE_NO_THREADS);
+        pid = stage_spawn(&stage, &frugal, NULL);
+        stage_watch(&stage, pid, &end);
+        if (rows[i].arena > 0) {
+            cr_assert_eq(
+                stage_do(&stage, pid, take_a_little, (void *)(uintptr_t)&rows[i].arena), TROUPE_OK);
+        }
+        for (unsigned j = 0; j < rows[i].messages; j++) {
+            stage_send(&stage, pid, &number, &(uint64_t){j});
+        }
+        stage_run(&stage);
+        cr_assert_eq(end.count, rows[i].dies, "row %u", i);
+        cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_LIMIT), rows[i].dies, "row %u", i);
+        cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_DEAD_LETTERS) > 0, rows[i].dies);
+        if (rows[i].dies) {
+            cr_assert_eq(end.kind, TROUPE_EXIT_KILLED, "%s %d %s", troupe_exit_name(end.kind),
+                end.code, end.text);
+            cr_assert_eq(stage_books(&stage).unknown, 64, "row %u", i);
+        }
+        stage_close(&stage);
+    }
+}
+
+static int hog_main(struct troupe_actor *self, const void *arg)
+{
+    struct troupe_message *msg;
+
+    (void)arg;
+    TROUPE_TRY(troupe_receive(self, TROUPE_FOREVER, &msg));
+    TROUPE_CHECK(self, troupe_arena_alloc(self, 100 * 1024) == NULL);
+    TROUPE_TRY(troupe_sleep(self, 1));
+    goodbyes = 100;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour hog = {
+    .name = "hog", .main = hog_main, .memory_max = 32 * 1024};
+
+/* 2.26: a main function does not come back from its next wait. */
+Test(actor, a_main_function_above_its_limit_ends_at_its_next_wait, .timeout = 60)
+{
+    struct stage stage;
+    struct stage_end end;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    pid = stage_spawn(&stage, &hog, NULL);
+    stage_watch(&stage, pid, &end);
+    stage_send(&stage, pid, &number, &(uint64_t){1});
+    STAGE_AWAIT(&stage, end.count == 1);
+    cr_assert_eq(end.kind, TROUPE_EXIT_KILLED, "%s %s", troupe_exit_name(end.kind), end.text);
+    cr_assert_eq(goodbyes, 0);
+    stage_close(&stage);
 }

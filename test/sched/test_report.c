@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Report: what the embedder is told, how often, and by how many at a time. */
+#include "core.h"
 #include "test/support/clock.h"
 #include "test/support/stage.h"
+#include "test/support/team.h"
 
 static const struct troupe_type number = TROUPE_TYPE(uint64_t);
 
@@ -11,6 +13,7 @@ struct listener {
     pthread_mutex_t mutex;
     struct troupe_runtime *runtime; /* or NULL: the clock is not looked at */
     uint64_t calls, dropped;
+    uint64_t floods; /* of `calls` */
     uint64_t first_ns, last_ns;
     _Atomic unsigned inside;
     _Atomic unsigned overlaps;
@@ -25,6 +28,7 @@ static void listen(void *context, const struct troupe_report *report)
     pthread_mutex_lock(&listener->mutex);
     listener->calls++;
     listener->dropped += report->dropped;
+    listener->floods += report->kind == TROUPE_REPORT_FLOOD;
     if (listener->runtime != NULL) {
         listener->last_ns = troupe_now_ns(listener->runtime);
         if (listener->first_ns == 0) {
@@ -111,15 +115,99 @@ Test(report, of_many_reports_a_hundred_a_second_come_and_the_others_are_counted,
     seconds = (listener.last_ns - listener.first_ns) / 1000000000U + 2;
     cr_assert_leq(listener.calls, 100 * seconds);
     cr_assert_geq(listener.calls, 100);
-    while (listener.calls + listener.dropped < reports) {
+    cr_assert_geq(listener.floods, 1);
+    cr_assert_leq(listener.floods, seconds);
+    while (listener.calls - listener.floods + listener.dropped < reports) {
         clock_skip_ms(1000);
         spawn_failing(runtime, NULL);
         reports++;
         turn_until_idle(runtime);
     }
-    cr_assert_eq(listener.calls + listener.dropped, reports);
+    cr_assert_eq(listener.calls - listener.floods + listener.dropped, reports);
     cr_assert_eq(troupe_runtime_stop(runtime, 10000), TROUPE_OK);
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
+}
+
+/* 8.1: that reports are left out is reported itself, when it begins and, with how many, when it is over; the books know them
+ * meanwhile. */
+Test(report, a_flood_is_reported_when_it_begins_and_counted_when_it_is_over, .timeout = 60)
+{
+    struct listener listener = {0};
+    struct troupe_runtime *runtime;
+    struct troupe_books books;
+
+    clock_frozen_ns = UINT64_C(1000000000000000);
+    runtime = open_with(&listener, TROUPE_NO_THREADS);
+    for (unsigned i = 1; i <= 150; i++) {
+        spawn_failing(runtime, NULL);
+        turn_until_idle(runtime);
+        cr_assert_eq(listener.calls, i < 100 ? i : 100);
+        cr_assert_eq(listener.floods, i >= 100);
+    }
+    cr_assert_eq(listener.dropped, 0);
+    cr_assert_eq(troupe_runtime_books(runtime, &books), TROUPE_OK);
+    cr_assert_eq(books.unreported, 51);
+    clock_frozen_ns += 1000000000;
+    spawn_failing(runtime, NULL);
+    turn_until_idle(runtime);
+    cr_assert_eq(listener.calls, 101);
+    cr_assert_eq(listener.floods, 1);
+    cr_assert_eq(listener.dropped, 51);
+    spawn_failing(runtime, NULL);
+    turn_until_idle(runtime);
+    cr_assert_eq(listener.calls, 102);
+    cr_assert_eq(listener.dropped, 51, "told once");
+    cr_assert_eq(troupe_runtime_stop(runtime, 10000), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
+}
+
+/* ---- a callback that is slow ---- */
+
+enum { CROWD = 8, CROWD_WAITS = 4 };
+
+struct crowd {
+    struct troupe_runtime *runtime;
+    _Atomic unsigned calls;
+    _Atomic unsigned back; /* that did not wait */
+};
+
+/* The first call lasts until all are back that need not wait. */
+static void dawdle(void *context, const struct troupe_report *report)
+{
+    struct crowd *crowd = context;
+
+    (void)report;
+    if (crowd->calls++ > 0) {
+        return;
+    }
+    for (unsigned ms = 0; crowd->back < CROWD - CROWD_WAITS && ms < 5000; ms++) {
+        usleep(1000);
+    }
+}
+
+static const char *report_once(void *arg, unsigned index)
+{
+    struct crowd *crowd = arg;
+
+    trp_report(crowd->runtime, TROUPE_REPORT_LIMIT, TROUPE_NOBODY, "", "thread %u", index);
+    crowd->back++;
+    return NULL;
+}
+
+/* 8.3: some wait for their turn, the others go on, and their reports are counted. */
+Test(report, a_slow_callback_holds_up_four_threads_and_no_more, .timeout = 60)
+{
+    struct crowd crowd = {0};
+    struct troupe_runtime_options options = {
+        .workers = TROUPE_NO_THREADS, .report = dawdle, .report_context = &crowd};
+    struct troupe_books books;
+
+    cr_assert_eq(troupe_runtime_create(&options, &crowd.runtime), TROUPE_OK);
+    cr_assert_null(team_run(CROWD, report_once, &crowd));
+    cr_assert_eq(troupe_runtime_books(crowd.runtime, &books), TROUPE_OK);
+    cr_assert_eq(crowd.calls, CROWD_WAITS);
+    cr_assert_eq(books.unreported, CROWD - CROWD_WAITS);
+    cr_assert_eq(troupe_runtime_destroy(crowd.runtime), TROUPE_OK);
 }
 
 Test(report, calls_come_one_at_a_time, .timeout = 60)

@@ -90,6 +90,7 @@ Test(runtime, options_out_of_range_are_refused, .timeout = 60)
         {.workers = TROUPE_WORKERS_MAX + 1},
         {.workers = 1, .watchdog_ms = -2},
         {.workers = 1, .limits = {.actors = (uint32_t)1 << 28}},
+        {.workers = 1, .limits = {.threads = TROUPE_THREADS_MAX + 1}},
         {.workers = 1, .allocator = &half},
     };
 

@@ -2,6 +2,7 @@
 /* Send: what is accepted, refused and waited for; who owns the message then; in which order messages arrive. */
 #include "core.h"
 #include "test/support/stage.h"
+#include "test/support/team.h"
 
 /* ---- a receiver that notes what comes ---- */
 
@@ -846,4 +847,255 @@ Test(send, a_worker_of_one_runtime_sends_to_another, .timeout = 60)
     stage_close(&home);
     cr_assert_eq(notes.value[0], 4711);
     cr_assert_eq(notes.sender[0], TROUPE_NOBODY);
+}
+
+/* ---- long queues: 2.28 ---- */
+
+static void open_with_mark(struct stage *stage, int workers, uint32_t high, uint32_t low)
+{
+    stage_open_with(stage,
+        &(struct troupe_runtime_options){.workers = workers, .queue_high = high, .queue_low = low});
+}
+
+static void send_numbers(struct stage *stage, troupe_pid to, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        stage_send(stage, to, &number, &(uint64_t){i});
+    }
+}
+
+static void expect_told(struct stage *stage, unsigned as_long, unsigned as_short)
+{
+    cr_assert_eq(stage_reports(stage, TROUPE_REPORT_QUEUE_LONG), as_long, "%u times long",
+        stage_reports(stage, TROUPE_REPORT_QUEUE_LONG));
+    cr_assert_eq(stage_reports(stage, TROUPE_REPORT_QUEUE_SHORT), as_short, "%u times short",
+        stage_reports(stage, TROUPE_REPORT_QUEUE_SHORT));
+}
+
+/* 2.28: room comes back after 64 messages, so 6 of 70 are left then, and 3 of 67. */
+Test(send, a_long_queue_is_told_once_and_once_when_it_is_short_again, .timeout = 60)
+{
+    static struct notes notes;
+    struct stage stage;
+    troupe_pid pid;
+
+    open_with_mark(&stage, TROUPE_NO_THREADS, 10, 3);
+    pid = stage_spawn(&stage, &noter, &notes);
+    stage_run(&stage);
+    send_numbers(&stage, pid, 10);
+    expect_told(&stage, 0, 0);
+    send_numbers(&stage, pid, 1);
+    expect_told(&stage, 1, 0);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_QUEUE_LONG].count, 11);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_QUEUE_LONG].pid, pid);
+    cr_assert_str_eq(stage.actor[TROUPE_REPORT_QUEUE_LONG], "noter");
+    send_numbers(&stage, pid, 59);
+    expect_told(&stage, 1, 0);
+    stage_run(&stage);
+    expect_told(&stage, 1, 1);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_QUEUE_SHORT].count, 0);
+    send_numbers(&stage, pid, 67);
+    expect_told(&stage, 2, 1);
+    stage_run(&stage);
+    expect_told(&stage, 2, 2);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_QUEUE_SHORT].count, 3);
+    cr_assert_eq(notes.count, 137);
+    stage_close(&stage);
+}
+
+/* For two thousand messages: in one turn puts in two for each that it takes out, in the next none. */
+static int swing(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    unsigned *count = state;
+
+    (void)msg;
+    if (++*count < 2000 && *count / 64 % 2 == 0) {
+        TROUPE_TRY(troupe_send(self, troupe_self(self), &number, &(uint64_t){1}));
+        TROUPE_TRY(troupe_send(self, troupe_self(self), &number, &(uint64_t){2}));
+    }
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour swinger = {
+    .name = "swinger", .state_size = sizeof(unsigned), .receive = swing};
+
+/* 2.28: no storm.  It goes up and down by 64 around the high mark, and does not come near the low one. */
+Test(send, a_queue_that_swings_around_its_high_mark_is_told_of_once, .timeout = 60)
+{
+    struct stage stage;
+    troupe_pid pid;
+
+    open_with_mark(&stage, TROUPE_NO_THREADS, 130, 10);
+    pid = stage_spawn(&stage, &swinger, NULL);
+    send_numbers(&stage, pid, 110);
+    expect_told(&stage, 0, 0);
+    stage_run(&stage);
+    cr_assert_gt(stage_books(&stage).handled, 2000);
+    expect_told(&stage, 1, 1);
+    stage_close(&stage);
+}
+
+/* A mark is no capacity: what a mailbox takes, and in what pieces, is the same with it. */
+Test(send, a_mark_changes_nothing_of_what_a_mailbox_takes, .timeout = 60)
+{
+    static const uint32_t marks[] = {0, 1, 3, 4, 5, 1000000};
+    static struct notes notes;
+
+    for (unsigned i = 0; i < TROUPE_COUNT(marks); i++) {
+        struct stage stage;
+        struct troupe_info info;
+        troupe_pid pid;
+
+        open_with_mark(&stage, TROUPE_NO_THREADS, marks[i], 0);
+        pid = stage_spawn(&stage, &small_noter, &notes);
+        stage_run(&stage);
+        cr_assert_eq(troupe_info(stage.runtime, pid, &info), TROUPE_OK);
+        cr_assert_eq(info.mailbox_capacity, 4);
+        send_numbers(&stage, pid, 4);
+        cr_assert_eq(stage_try_send(&stage, pid, &number, &(uint64_t){5}), TROUPE_EFULL);
+        cr_assert_eq(stage_try_send(&stage, pid, &number, &(uint64_t){6}), TROUPE_EFULL);
+        expect_told(&stage, marks[i] > 0 && marks[i] < 4, 0);
+        stage_run(&stage);
+        expect_told(&stage, marks[i] > 0 && marks[i]<4, marks[i]> 0 && marks[i] < 4);
+        stage_close(&stage);
+    }
+}
+
+static int send_long_batch(struct troupe_actor *self, void *arg)
+{
+    const struct relay *relay = arg;
+    struct troupe_message *msgs[5];
+    int error;
+
+    for (unsigned i = 0; i < 5; i++) {
+        TROUPE_TRY(troupe_message_create(troupe_runtime_of(self), &number, 0, &msgs[i]));
+        *(uint64_t *)troupe_body(msgs[i]) = i;
+    }
+    error = troupe_send_batch(self, relay->to, msgs, 4);
+    if (error < 0) {
+        return error;
+    }
+    error = troupe_send_batch(self, relay->to, &msgs[4], 1);
+    troupe_message_destroy(msgs[4]);
+    return error == TROUPE_EFULL ? TROUPE_OK : TROUPE_ECHECK;
+}
+
+Test(send, a_batch_that_is_longer_than_the_mark_is_admitted_and_told_of, .timeout = 60)
+{
+    static struct notes notes;
+    struct relay relay;
+    struct stage stage;
+    troupe_pid puppet;
+
+    open_with_mark(&stage, TROUPE_NO_THREADS, 2, 1);
+    relay.to = stage_spawn(&stage, &small_noter, &notes);
+    puppet = stage_spawn(&stage, &stage_puppet, NULL);
+    cr_assert_eq(stage_do(&stage, puppet, send_long_batch, &relay), TROUPE_OK);
+    expect_told(&stage, 1, 1);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_QUEUE_LONG].count, 4);
+    stage_close(&stage);
+}
+
+Test(send, a_low_mark_above_the_high_one_is_refused, .timeout = 60)
+{
+    static const struct troupe_runtime_options wrong[] = {
+        {.queue_high = 5, .queue_low = 6}, {.queue_low = 1}};
+    struct troupe_runtime *runtime;
+
+    for (unsigned i = 0; i < TROUPE_COUNT(wrong); i++) {
+        cr_assert_eq(troupe_runtime_create(&wrong[i], &runtime), TROUPE_EINVAL);
+    }
+}
+
+/* ---- many senders, those that wait among them ---- */
+
+enum { MARK_SENDERS = 3, MARK_MESSAGES = 3000 };
+
+struct ledger {
+    struct troupe_runtime *runtime;
+    troupe_pid to;
+    uint32_t high, low;
+    bool is_long;
+    unsigned told;
+    unsigned twice;
+    unsigned wrong;
+};
+
+/* One call at a time, long enough for others to pass the mark meanwhile.  Looks at the one that it is told of: whoever
+ * reports holds no lock of its. */
+static void keep_ledger(void *context, const struct troupe_report *report)
+{
+    struct ledger *ledger = context;
+    struct troupe_info info;
+    bool is_long = report->kind == TROUPE_REPORT_QUEUE_LONG;
+
+    if (!is_long && report->kind != TROUPE_REPORT_QUEUE_SHORT) {
+        return;
+    }
+    for (int i = 0; i < 20; i++) {
+        sched_yield();
+    }
+    ledger->told++;
+    ledger->twice += report->dropped == 0 && ledger->is_long == is_long;
+    ledger->wrong += is_long ? report->count <= ledger->high : report->count > ledger->low;
+    ledger->is_long = is_long;
+    ledger->wrong += troupe_info(ledger->runtime, report->pid, &info) != TROUPE_OK;
+}
+
+static const char *send_in_line(void *arg, unsigned index)
+{
+    struct ledger *ledger = arg;
+
+    for (uint64_t i = 0; i < MARK_MESSAGES; i++) {
+        struct troupe_message *msg;
+
+        if (troupe_message_create(ledger->runtime, &number, 0, &msg) < 0) {
+            return "no memory";
+        }
+        *(uint64_t *)troupe_body(msg) = index;
+        if (troupe_send_wait(ledger->runtime, ledger->to, msg, TROUPE_FOREVER) < 0) {
+            troupe_message_destroy(msg);
+            return "refused";
+        }
+    }
+    return NULL;
+}
+
+static const struct troupe_behaviour narrow_noter = {.name = "narrow noter",
+    .state_size = sizeof(struct notes *),
+    .init = noter_init,
+    .receive = noter_receive,
+    .capacity = 60};
+
+static void check_ledger(const struct troupe_behaviour *behaviour, uint32_t high, uint32_t low)
+{
+    static struct notes notes;
+    struct ledger ledger = {.high = high, .low = low};
+    struct troupe_runtime_options options = {.workers = 2,
+        .report = keep_ledger,
+        .report_context = &ledger,
+        .queue_high = high,
+        .queue_low = low};
+    struct troupe_spawn_options spawn = {.behaviour = behaviour, .arg = &notes};
+
+    cr_assert_eq(troupe_runtime_create(&options, &ledger.runtime), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_start(ledger.runtime), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_spawn(ledger.runtime, &spawn, &ledger.to), TROUPE_OK);
+    cr_assert_null(team_run(MARK_SENDERS, send_in_line, &ledger));
+    cr_assert(runtime_ends_clean(ledger.runtime));
+    cr_assert_eq(ledger.twice, 0, "of %u reports", ledger.told);
+    cr_assert_eq(ledger.wrong, 0, "of %u reports", ledger.told);
+    cr_assert_gt(ledger.told, 0);
+}
+
+/* 2.28: told in turns, long and short, however many pass the mark at once; and nobody waits for ever. */
+Test(send, many_senders_that_pass_the_mark_make_one_report, .timeout = 120)
+{
+    check_ledger(&narrow_noter, 40, 5);
+}
+
+/* With a mark of one message it is passed by those whose turn it is to be let in. */
+Test(send, who_waited_for_room_and_passes_the_mark_makes_one_report, .timeout = 120)
+{
+    check_ledger(&small_noter, 1, 0);
 }

@@ -148,6 +148,9 @@ static int cancel_in(struct stage *stage, troupe_pid pid, struct arming *arming)
     return arming->cancel_result;
 }
 
+/* The clock is read before a timer is armed, which takes less than this. */
+#define ARMED_WITHIN_NS 1000000000U
+
 static const uint64_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7};
 
 /* ---- once ---- */
@@ -202,6 +205,48 @@ Test(timer, of_many_delays_none_is_early_and_ticks_come_in_order, .timeout = 60)
     }
 }
 
+enum { SHUFFLED = 200 };
+
+struct shuffled {
+    struct test_random random;
+    uint64_t delay_ms[SHUFFLED];
+};
+
+static int arm_shuffled(struct troupe_actor *self, void *arg)
+{
+    struct shuffled *shuffled = arg;
+
+    for (uint64_t i = 0; i < SHUFFLED; i++) {
+        shuffled->delay_ms[i] = test_below(&shuffled->random, 5000);
+        TROUPE_TRY(troupe_tick_after(self, shuffled->delay_ms[i], &tick, &i, NULL));
+    }
+    return TROUPE_OK;
+}
+
+/* 3.2: also if all are overdue when somebody looks.  Delays begin at most some milliseconds apart. */
+Test(timer, ticks_that_are_late_together_come_in_the_order_in_which_they_were_due, .timeout = 60)
+{
+    struct stage stage;
+    static struct clock clock;
+    static struct shuffled shuffled;
+    uint64_t apart_ms;
+    troupe_pid pid;
+
+    shuffled.random = test_random_of(test_seed("ticks_that_are_late_together"));
+    stage_open(&stage, TROUPE_NO_THREADS);
+    pid = stage_spawn(&stage, &clock_behaviour, &clock);
+    apart_ms = troupe_now_ns(stage.runtime);
+    cr_assert_eq(stage_do(&stage, pid, arm_shuffled, &shuffled), TROUPE_OK);
+    apart_ms = (troupe_now_ns(stage.runtime) - apart_ms) / 1000000 + 1;
+    clock_skip_ms(6000);
+    STAGE_AWAIT(&stage, clock.count == SHUFFLED);
+    stage_close(&stage);
+    for (unsigned i = 1; i < SHUFFLED; i++) {
+        cr_assert_leq(shuffled.delay_ms[clock.value[i - 1]],
+            shuffled.delay_ms[clock.value[i]] + apart_ms, "tick %u", i);
+    }
+}
+
 Test(timer, a_delay_of_zero_ticks_soon_but_not_inside_the_call, .timeout = 60)
 {
     struct stage stage;
@@ -232,6 +277,190 @@ Test(timer, a_tick_enters_a_full_mailbox, .timeout = 60)
     clock_skip_ms(3);
     STAGE_AWAIT(&stage, clock.count == 2);
     cr_assert_eq(clock.value[0] + clock.value[1], 3);
+    stage_close(&stage);
+}
+
+/* ---- what is left: 3.4 ---- */
+
+struct looking {
+    struct arming *arming;
+    int result;
+    uint64_t left_ms;
+    uint64_t before_ns;
+    uint64_t after_ns;
+};
+
+static int look(struct troupe_actor *self, void *arg)
+{
+    struct looking *looking = arg;
+
+    looking->before_ns = troupe_now_ns(troupe_runtime_of(self));
+    looking->result = troupe_timer_left(self, looking->arming->timer, &looking->left_ms);
+    looking->after_ns = troupe_now_ns(troupe_runtime_of(self));
+    return TROUPE_OK;
+}
+
+static struct looking look_in(struct stage *stage, troupe_pid pid, struct arming *arming)
+{
+    struct looking looking = {.arming = arming, .result = 1, .left_ms = 4711};
+
+    (void)stage_do(stage, pid, look, &looking);
+    return looking;
+}
+
+/* Its tick comes `delay_ms` after it was armed, at the next whole millisecond: what is left leads there, and not further. */
+static void expect_left(struct looking looking, uint64_t due_ns)
+{
+    cr_assert_eq(looking.result, TROUPE_OK);
+    cr_assert_geq(looking.after_ns + looking.left_ms * 1000000, due_ns);
+    cr_assert_lt(looking.before_ns + looking.left_ms * 1000000, due_ns + 3000000 + ARMED_WITHIN_NS);
+}
+
+/* 3.4: the remaining time, or no such timer; and it ticks all the same. */
+Test(timer, what_a_timer_has_left_leads_to_its_tick, .timeout = 60)
+{
+    struct stage stage;
+    static struct clock clock;
+    struct arming arming = arming_of(60000, &numbers[1]);
+    uint64_t due_ns;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    pid = stage_spawn(&stage, &clock_behaviour, &clock);
+    arm_in(&stage, pid, &arming);
+    due_ns = arming.armed_ns + 60000 * UINT64_C(1000000);
+    expect_left(look_in(&stage, pid, &arming), due_ns);
+    clock_skip_ms(40000);
+    expect_left(look_in(&stage, pid, &arming), due_ns);
+    clock_skip_ms(19000);
+    expect_left(look_in(&stage, pid, &arming), due_ns);
+    cr_assert_eq(clock.count, 0);
+    clock_skip_ms(2000);
+    STAGE_AWAIT(&stage, clock.count == 1);
+    cr_assert_eq(look_in(&stage, pid, &arming).result, TROUPE_ENOENT, "it has ticked");
+    cr_assert_eq(look_in(&stage, pid, &arming).left_ms, 4711, "untouched on failure");
+    stage_close(&stage);
+}
+
+static int look_on_tick(struct troupe_actor *self, void *arg)
+{
+    return look(self, arg);
+}
+
+Test(timer, nothing_is_left_of_one_that_ticks_was_cancelled_or_is_another_s, .timeout = 60)
+{
+    struct stage stage;
+    static struct clock clocks[2];
+    struct arming arming = arming_of(1000, &numbers[1]);
+    struct looking looking = {.arming = &arming, .result = 1};
+    troupe_pid pids[2];
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    pids[0] = stage_spawn(&stage, &clock_behaviour, &clocks[0]);
+    pids[1] = stage_spawn(&stage, &clock_behaviour, &clocks[1]);
+    clocks[0].on_tick = look_on_tick;
+    clocks[0].arg = &looking;
+    arming.periodic = true;
+    arm_in(&stage, pids[0], &arming);
+    cr_assert_eq(look_in(&stage, pids[1], &arming).result, TROUPE_ENOENT, "another's");
+    clock_skip_ms(1001);
+    STAGE_AWAIT(&stage, clocks[0].count == 1);
+    cr_assert_eq(looking.result, TROUPE_ENOENT, "its tick is being handled");
+    cr_assert_eq(look_in(&stage, pids[0], &arming).result, TROUPE_OK, "armed again");
+    cr_assert_leq(look_in(&stage, pids[0], &arming).left_ms, 1000);
+    cr_assert_eq(cancel_in(&stage, pids[0], &arming), TROUPE_OK);
+    cr_assert_eq(look_in(&stage, pids[0], &arming).result, TROUPE_ENOENT, "cancelled");
+    stage_close(&stage);
+}
+
+/* ---- many at once: 3.7 ---- */
+
+enum { CROWD = 20000, CROWD_PASS = 512 };
+
+struct crowd {
+    struct troupe_timer timers[CROWD];
+    unsigned handled;
+    unsigned most; /* that had been sent, and were not handled yet */
+    unsigned beats;
+};
+
+static const struct troupe_type beat = TROUPE_SIGNAL;
+
+static int arm_crowd(struct troupe_actor *self, void *arg)
+{
+    struct crowd *crowd = arg;
+
+    for (uint64_t i = 0; i < CROWD; i++) {
+        TROUPE_TRY(troupe_tick_after(self, 1000, &tick, &i, &crowd->timers[i]));
+    }
+    return troupe_send(self, troupe_self(self), &beat, NULL);
+}
+
+/* How many of the crowd have been sent.  They were armed in order, and so they are. */
+static unsigned count_sent(struct troupe_actor *self, const struct crowd *crowd)
+{
+    unsigned low = 0;
+    unsigned high = CROWD;
+
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        uint64_t left_ms;
+
+        if (troupe_timer_left(self, crowd->timers[middle], &left_ms) == TROUPE_OK) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+static int crowd_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    struct crowd *crowd = *(struct crowd **)state;
+    unsigned waiting;
+    int status;
+
+    if (stage_is_job(self, msg, &status)) {
+        return status;
+    }
+    if (troupe_is(msg, &tick)) {
+        crowd->handled++;
+        return TROUPE_OK;
+    }
+    crowd->beats++;
+    waiting = count_sent(self, crowd) - crowd->handled;
+    crowd->most = waiting > crowd->most ? waiting : crowd->most;
+    return crowd->handled < CROWD ? troupe_send(self, troupe_self(self), &beat, NULL) : TROUPE_OK;
+}
+
+static int crowd_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    (void)self;
+    *(struct crowd **)state = (struct crowd *)(uintptr_t)arg;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour crowd_behaviour = {.name = "crowd",
+    .state_size = sizeof(struct crowd *),
+    .init = crowd_init,
+    .receive = crowd_receive};
+
+/* 3.7: a worker sends some hundreds, runs actors, and sends the next; all of them come within one turn of the clock. */
+Test(timer, twenty_thousand_that_are_due_at_once_are_sent_in_passes, .timeout = 60)
+{
+    struct stage stage;
+    static struct crowd crowd;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    pid = stage_spawn(&stage, &crowd_behaviour, &crowd);
+    stage_tell(&stage, pid, arm_crowd, &crowd);
+    STAGE_AWAIT(&stage, crowd.beats > 0);
+    clock_skip_ms(1100);
+    STAGE_AWAIT(&stage, crowd.handled == CROWD);
+    cr_assert_leq(crowd.most, CROWD_PASS, "%u were sent in one pass", crowd.most);
+    cr_assert_gt(crowd.beats, CROWD / CROWD_PASS);
     stage_close(&stage);
 }
 
@@ -568,13 +797,14 @@ Test(timer, timers_are_limited_and_the_limit_recovers, .timeout = 60)
                                 .workers = TROUPE_NO_THREADS, .limits = {.actor_timers = 3}});
     pid = stage_spawn(&stage, &clock_behaviour, &clock);
     for (int i = 0; i < 4; i++) {
-        armings[i] = arming_of(i == 0 ? 1 : 60000, &numbers[i]);
+        armings[i] = arming_of(i == 0 ? 30000 : 60000, &numbers[i]);
         armings[i].periodic = i == 1;
         (void)stage_do(&stage, pid, arm, &armings[i]);
         cr_assert_eq(armings[i].result, i < 3 ? TROUPE_OK : TROUPE_ELIMIT);
     }
     cr_assert_eq(cancel_in(&stage, pid, &armings[1]), TROUPE_OK);
     arm_in(&stage, pid, &armings[3]);
+    clock_skip_ms(30000);
     STAGE_AWAIT(&stage, clock.count == 1);
     armings[0].ms = 60000;
     arm_in(&stage, pid, &armings[0]);

@@ -11,6 +11,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include <troupe/fiber.h>
 #include <troupe/link.h>
 #include <troupe/mailbox.h>
 #include <troupe/timer.h>
@@ -179,6 +180,75 @@ Test(worker, a_retired_spare_stays_as_long_as_it_has_timers, .timeout = 20)
     trp_reclaim_leave(true);
     cr_assert_eq(troupe_runtime_books(runtime, &books), TROUPE_OK);
     cr_assert_eq(books.handled, 1, "the tick");
+
+    atomic_store(&goes->retire, false);
+    cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
+}
+
+static int wait_once(struct troupe_actor *self, const void *arg)
+{
+    unsigned *times = (unsigned *)(uintptr_t)arg;
+    struct troupe_message *msg;
+
+    ++*times;
+    TROUPE_TRY(troupe_receive(self, TROUPE_FOREVER, &msg));
+    ++*times;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour waiter = {.name = "waiter", .main = wait_once};
+
+/* So many stacks are with the runtime. */
+static unsigned spare_stacks(const struct troupe_runtime *runtime)
+{
+    unsigned count = 0;
+
+    for (unsigned class = 0; class < TRP_STACK_CLASSES; class ++) {
+        for (const struct trp_fiber *fiber = runtime->stacks.spare[class]; fiber != NULL;
+             fiber = fiber->next) {
+            count++;
+        }
+    }
+    return count;
+}
+
+/* A callback that was left in the middle goes on only where it began.  So a spare that is retired stays until the last one
+ * has; then the stacks that it has kept for others are theirs. */
+Test(worker, a_retired_spare_stays_as_long_as_somebody_waits_there_and_leaves_no_stack_behind,
+    .timeout = 20)
+{
+    static const struct troupe_type go = TROUPE_SIGNAL;
+    struct troupe_runtime *runtime = two_asleep();
+    struct trp_worker *stays = runtime->workers[0];
+    struct trp_worker *goes = runtime->workers[1];
+    unsigned times = 0;
+    const struct trp_spawn spawn = {.behaviour = &waiter, .arg = &times};
+    struct troupe_actor *actor;
+    struct troupe_message *msg;
+    unsigned spare;
+
+    (void)trp_reclaim_enter();
+    cr_assert_eq(trp_actor_spawn(&goes->context, &spawn, &actor), TROUPE_OK);
+    trp_actor_launch(&goes->context, actor);
+    cr_assert_eq(rest(goes), TRP_STEP_IDLE);
+    cr_assert_eq(times, 1);
+    spare = spare_stacks(runtime);
+
+    atomic_store(&goes->retire, true);
+    cr_assert_eq(rest(goes), TRP_STEP_IDLE, "somebody waits there");
+    trp_reclaim_leave(true);
+    cr_assert_eq(troupe_message_create(runtime, &go, 0, &msg), TROUPE_OK);
+    cr_assert_eq(troupe_try_send(runtime, trp_actor_pid(actor), msg), TROUPE_OK);
+    cr_assert_neq(trp_event_value(&goes->event), goes->event_value, "it is woken,");
+    cr_assert_eq(trp_event_value(&stays->event), stays->event_value, "and nobody else");
+    (void)trp_reclaim_enter();
+    cr_assert_eq(rest(stays), TRP_STEP_IDLE);
+    cr_assert_eq(times, 1);
+    cr_assert_eq(rest(goes), TRP_STEP_STOP, "nobody waits any more");
+    cr_assert_eq(times, 2);
+    cr_assert_eq(spare_stacks(runtime), spare + 1);
+    cr_assert_eq(rest(stays), TRP_STEP_IDLE);
+    trp_reclaim_leave(true);
 
     atomic_store(&goes->retire, false);
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);

@@ -2,9 +2,9 @@
 /*
  * program.h - what is simulated, and the world that it lives in.
  *
- * Five small programs, each begun by the foreign thread: pairs that play ping-pong; a full mailbox that the foreign
+ * Six small programs, each begun by the foreign thread: pairs that play ping-pong; a full mailbox that the foreign
  * thread waits for; actors that are killed while they work; requests of which some are answered, some are not, and
- * some die with whom they asked; a tree of which one child fails now and then, so that all are restarted.
+ * some die with whom they asked; errands with an alias for the answer, whose runners answer, die, or both; a tree of which one child fails now and then, so that all are restarted.
  *
  * Between two things that it does the foreign thread lets the workers run for a while, every other time until all of
  * them sleep: only then does a wake-up matter.
@@ -16,6 +16,7 @@
 
 #include <troupe.h>
 
+#include "runtime.h"
 #include "sim.h"
 #include "test/support/allocator.h"
 #include "test/support/random.h"
@@ -23,9 +24,15 @@
 #define PAIRS 4
 #define ROUNDS 30
 #define GUESTS 20
+#define FRIENDS 3
+#define VISITS 6
 #define QUESTIONS 16
 #define LOADS 20
 #define HOUSES 3
+#define TOILERS 8
+#define JOBS 6
+#define ERRANDS 16
+#define ROVERS 4
 #define PREEMPT_STEPS 300
 #define STEPS_MAX 1000000
 
@@ -39,12 +46,20 @@ struct world {
     struct troupe_runtime *runtime;
     struct test_allocator memory;
     struct test_random random;
-    uint32_t pairs;    /* that began to play */
-    uint32_t hits;     /* of all players */
-    uint32_t sent;     /* to the host */
-    uint32_t greeted;  /* by the host */
-    uint32_t asked;    /* requests that were sent */
-    uint32_t outcomes; /* of requests */
+    uint32_t pairs;       /* that began to play */
+    uint32_t hits;        /* of all players */
+    uint32_t sent;        /* to the host */
+    uint32_t greeted;     /* by the host */
+    uint32_t asked;       /* requests that were sent */
+    uint32_t outcomes;    /* of requests */
+    uint32_t sought;      /* calls that were begun by handlers that wait */
+    uint32_t found;       /* and came back */
+    uint32_t jobs;        /* that were begun */
+    uint32_t toils;       /* outcomes of jobs */
+    uint32_t dropped;     /* jobs that were given back */
+    uint32_t roamed;      /* thread actors that have come to their end */
+    uint32_t errands;     /* that were begun */
+    uint32_t errand_ends; /* answers and down notices of them */
     bool stalled;
     bool quarrels;
 };
@@ -70,12 +85,36 @@ static bool pause_a_while(void)
     return !world.stalled;
 }
 
+static bool pause_to_the_end(void)
+{
+    world.stalled = world.stalled || trp_sim_run(STEPS_MAX, 0) == TRP_SIM_STALLED;
+    return !world.stalled;
+}
+
+/* The same, where something never rests. */
+static bool pause_for_steps(void)
+{
+    world.stalled =
+        world.stalled || trp_sim_run(test_below(&world.random, 60), 0) == TRP_SIM_STALLED;
+    return !world.stalled;
+}
+
 static void send_from_outside(troupe_pid to, const struct troupe_type *type, uint32_t number)
 {
     struct troupe_message *msg;
 
     must(troupe_message_create(world.runtime, type, 0, &msg) == TROUPE_OK, "no message");
     *(uint32_t *)troupe_body(msg) = number;
+    if (troupe_try_send(world.runtime, to, msg) < 0) {
+        troupe_message_destroy(msg);
+    }
+}
+
+static void send_signal(troupe_pid to, const struct troupe_type *type)
+{
+    struct troupe_message *msg;
+
+    must(troupe_message_create(world.runtime, type, 0, &msg) == TROUPE_OK, "no message");
     if (troupe_try_send(world.runtime, to, msg) < 0) {
         troupe_message_destroy(msg);
     }
@@ -159,6 +198,36 @@ static int host_receive(struct troupe_actor *self, void *state, struct troupe_me
 static const struct troupe_behaviour host_behaviour = {
     .name = "host", .receive = host_receive, .capacity = 2};
 
+/* A friend waits for room in the same line, for as long as it takes or in many short waits. */
+static int visit(struct troupe_actor *self, const void *arg)
+{
+    troupe_pid host = *(const troupe_pid *)arg;
+
+    for (uint32_t i = 0; i < VISITS; i++) {
+        int wait_ms = i % 2 == 0 ? TROUPE_FOREVER : 1;
+        int error;
+
+        do {
+            error = troupe_send_within(self, host, &load, &i, wait_ms);
+        } while (error == TROUPE_ETIMEDOUT);
+        TROUPE_TRY(error);
+    }
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour friend_behaviour = {.name = "friend", .main = visit};
+
+static void invite(troupe_pid host)
+{
+    struct troupe_spawn_options options = {
+        .behaviour = &friend_behaviour, .arg = &host, .arg_size = sizeof host};
+    troupe_pid pid = TROUPE_NOBODY;
+
+    for (unsigned i = 0; i < FRIENDS; i++) {
+        must(troupe_runtime_spawn(world.runtime, &options, &pid) == TROUPE_OK, "no friend");
+    }
+}
+
 /* Waits for room again and again; it comes at once, or a wake-up was lost. */
 static void crowd(void)
 {
@@ -166,6 +235,7 @@ static void crowd(void)
     troupe_pid host = TROUPE_NOBODY;
 
     must(troupe_runtime_spawn(world.runtime, &options, &host) == TROUPE_OK, "no host");
+    invite(host);
     while (world.sent < GUESTS && !world.stalled) {
         struct troupe_message *msg;
 
@@ -210,6 +280,77 @@ static void hunt(void)
         must(error == TROUPE_OK, "the guest is gone before");
         error = troupe_join(world.runtime, pid, 1000, NULL);
         must(error == TROUPE_OK || !pause_a_while(), "a killed guest eats on");
+    }
+}
+
+/* ---- errands ---- */
+
+struct errand {
+    troupe_pid reply_to;
+    uint32_t kind;
+};
+
+static const struct troupe_type errand = TROUPE_TYPE(struct errand);
+
+/* Answers, fails, does one after the other, or lives on; twice is once. */
+static int runner_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    const struct errand *order = troupe_body(msg);
+
+    (void)state;
+    if (order->kind % 4 != 1) {
+        TROUPE_TRY(troupe_send(self, order->reply_to, &load, &order->kind));
+        TROUPE_TRY(troupe_send(self, order->reply_to, &load, &order->kind));
+    }
+    return order->kind % 4 == 3 ? TROUPE_OK : TROUPE_EPROTO;
+}
+
+static const struct troupe_behaviour runner_behaviour = {
+    .name = "runner", .receive = runner_receive};
+
+static int send_runner(struct troupe_actor *self, uint32_t kind)
+{
+    static const unsigned flags[] = {
+        0, TROUPE_PRIORITY, TROUPE_PRIORITY_DOWN, TROUPE_PRIORITY | TROUPE_PRIORITY_DOWN};
+    struct troupe_spawn_options options = {.behaviour = &runner_behaviour};
+    struct errand order = {.kind = kind};
+    troupe_pid runner;
+    troupe_ref ref;
+
+    TROUPE_TRY(troupe_spawn(self, &options, &runner));
+    TROUPE_TRY(troupe_monitor_alias(
+        self, runner, TROUPE_ALIAS_REPLY_DEMONITOR, flags[kind / 4 % 4], &ref, &order.reply_to));
+    TROUPE_TRY(troupe_send(self, runner, &errand, &order));
+    world.errands++;
+    return TROUPE_OK;
+}
+
+/* Sends a runner for each number from outside; of what comes of it only one thing is told. */
+static int master_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)state;
+    if (troupe_is(msg, &tick)) {
+        return send_runner(self, (uint32_t)test_below(&world.random, 16));
+    }
+    world.errand_ends++;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour master_behaviour = {
+    .name = "master", .receive = master_receive};
+
+static void run_errands(void)
+{
+    struct troupe_spawn_options options = {.behaviour = &master_behaviour};
+    troupe_pid master = TROUPE_NOBODY;
+
+    must(troupe_runtime_spawn(world.runtime, &options, &master) == TROUPE_OK, "no master");
+    for (unsigned i = 0; i < ERRANDS && pause_a_while(); i++) {
+        send_signal(master, &tick);
+        /* Nothing else wakes the master for the sake of the last one. */
+        if (test_below(&world.random, 2) == 0 && pause_to_the_end()) {
+            must(world.errand_ends == world.errands, "all sleep, and an errand has no end");
+        }
     }
 }
 
@@ -318,6 +459,84 @@ static void ask(void)
     }
 }
 
+/* ---- callbacks that wait ---- */
+
+static int seeker_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    const struct pilgrim *seeker = state;
+    uint32_t question;
+    uint32_t answer;
+    int status;
+
+    if (!troupe_is(msg, &load)) {
+        return TROUPE_EUNKNOWN;
+    }
+    question = *(const uint32_t *)troupe_body(msg);
+    world.sought++;
+    status = troupe_call(
+        self, seeker->oracle, &load, &question, &load, &answer, 1 + (int)(question % 3));
+    must(status != TROUPE_OK || answer == question, "the answer to another question");
+    must(troupe_sleep(self, question % 2) == TROUPE_OK, "no sleep");
+    must(*(const uint32_t *)troupe_body(msg) == question, "the message is another one");
+    world.found++;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour seeker_behaviour = {
+    .name = "seeker",
+    .state_size = sizeof(struct pilgrim),
+    .init = pilgrim_init,
+    .receive = seeker_receive,
+    .may_wait = true,
+};
+
+/* Hears ticks before loads, for ever. */
+static int dwell(struct troupe_actor *self, const void *arg)
+{
+    static const struct troupe_type *const first[] = {&tick};
+
+    (void)arg;
+    TROUPE_TRY(troupe_tick_every(self, 2, &tick, NULL, NULL));
+    for (;;) {
+        struct troupe_message *msg;
+        int error = troupe_receive_of(self, first, 1, 1, &msg);
+
+        if (error == TROUPE_OK || error == TROUPE_ETIMEDOUT) {
+            error = troupe_receive(self, 1, &msg);
+        }
+        if (error != TROUPE_OK && error != TROUPE_ETIMEDOUT) {
+            return error;
+        }
+        TROUPE_TRY(troupe_yield(self));
+    }
+}
+
+static const struct troupe_behaviour hermit_behaviour = {.name = "hermit", .main = dwell};
+
+/* Some ask, and wait; one only waits, and is killed while it does. */
+static void seek(void)
+{
+    struct troupe_spawn_options oracle_options = {.behaviour = &oracle_behaviour};
+    struct troupe_spawn_options hermit_options = {.behaviour = &hermit_behaviour};
+    troupe_pid oracle = TROUPE_NOBODY;
+    struct troupe_spawn_options options = {
+        .behaviour = &seeker_behaviour, .arg = &oracle, .arg_size = sizeof oracle};
+    troupe_pid seekers[3] = {TROUPE_NOBODY, TROUPE_NOBODY, TROUPE_NOBODY};
+    troupe_pid hermit = TROUPE_NOBODY;
+
+    must(troupe_runtime_spawn(world.runtime, &oracle_options, &oracle) == TROUPE_OK, "no oracle");
+    must(troupe_runtime_spawn(world.runtime, &hermit_options, &hermit) == TROUPE_OK, "no hermit");
+    for (unsigned i = 0; i < TROUPE_COUNT(seekers); i++) {
+        must(troupe_runtime_spawn(world.runtime, &options, &seekers[i]) == TROUPE_OK, "no seeker");
+    }
+    for (uint32_t i = 0; i < QUESTIONS && pause_for_steps(); i++) {
+        send_from_outside(
+            seekers[i % TROUPE_COUNT(seekers)], &load, (uint32_t)test_below(&world.random, 12));
+        send_from_outside(hermit, &load, i);
+    }
+    must(troupe_runtime_exit(world.runtime, hermit, TROUPE_EXIT_KILL) == TROUPE_OK, "no hermit");
+}
+
 /* ---- a tree with a child that fails ---- */
 
 static int miner_init(struct troupe_actor *self, void *state, const void *arg)
@@ -390,16 +609,16 @@ static void dig(void)
 
 /* ---- a group whose children fail while it is restarted ---- */
 
-bool __real_trp_link_notify(
+bool __real_trp_notify_watchers(
     struct troupe_actor *actor, const struct troupe_reason *reason, unsigned budget);
-bool __wrap_trp_link_notify(
+bool __wrap_trp_notify_watchers(
     struct troupe_actor *actor, const struct troupe_reason *reason, unsigned budget);
 
 /* While they quarrel, who has told of its end is often preempted for long before it has ended. */
-bool __wrap_trp_link_notify(
+bool __wrap_trp_notify_watchers(
     struct troupe_actor *actor, const struct troupe_reason *reason, unsigned budget)
 {
-    bool told = __real_trp_link_notify(actor, reason, budget);
+    bool told = __real_trp_notify_watchers(actor, reason, budget);
 
     if (told && world.quarrels && test_below(&world.random, 2) == 0) {
         for (unsigned steps = 0; steps < PREEMPT_STEPS; steps++) {
@@ -468,6 +687,144 @@ static void quarrel(void)
     for (unsigned i = 0; i < HOUSES * HEIRS; i++) {
         (void)heir(tops[i % HOUSES], i / HOUSES);
     }
+}
+
+/* ---- jobs ---- */
+
+static int toil(struct troupe_job *job, void *arg)
+{
+    uint32_t value = 0;
+
+    (void)arg;
+    for (unsigned i = 0; i < 3; i++) {
+        int error = troupe_job_send(job, troupe_job_actor(job), &load, &value, 1);
+
+        must(error == TROUPE_OK || error == TROUPE_EGONE || error == TROUPE_ETIMEDOUT,
+            "a job sends");
+        trp_switch();
+    }
+    return troupe_job_is_cancelled(job) ? TROUPE_EDIED : TROUPE_OK;
+}
+
+static void count_dropped(void *arg)
+{
+    (void)arg;
+    world.dropped++;
+}
+
+/* Every fifth outcome is the end of its actor. */
+static int on_toil(struct troupe_actor *self, void *state, void *arg, int status)
+{
+    (void)self;
+    (void)state;
+    (void)arg;
+    (void)status;
+    world.toils++;
+    return world.toils % 5 == 0 ? TROUPE_EPROTO : TROUPE_OK;
+}
+
+static int toiler_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    troupe_job_id id = 0;
+
+    (void)state;
+    if (!troupe_is(msg, &tick)) {
+        return TROUPE_OK;
+    }
+    for (unsigned i = 0; i < JOBS; i++) {
+        if (troupe_blocking(self, toil, NULL, count_dropped, on_toil, &id) == TROUPE_OK) {
+            world.jobs++;
+        }
+    }
+    (void)troupe_blocking_cancel(self, id);
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour toiler_behaviour = {
+    .name = "toiler", .receive = toiler_receive, .capacity = 8};
+
+/* Their threads are virtual as well. */
+static void labour(void)
+{
+    struct troupe_spawn_options options = {.behaviour = &toiler_behaviour};
+
+    for (unsigned i = 0; i < TOILERS; i++) {
+        struct troupe_message *msg;
+        troupe_pid pid;
+
+        options.pinned = i % 2 == 0;
+        must(troupe_runtime_spawn(world.runtime, &options, &pid) == TROUPE_OK, "no toiler");
+        must(troupe_message_create(world.runtime, &tick, 0, &msg) == TROUPE_OK, "no message");
+        must(troupe_try_send(world.runtime, pid, msg) == TROUPE_OK, "it is not told");
+        (void)trp_sim_run(test_below(&world.random, 200), 0);
+    }
+    (void)trp_sim_run(STEPS_MAX, 100);
+    must(world.toils + world.dropped == world.jobs, "a job has no end, or two");
+}
+
+/* ---- thread actors ---- */
+
+/* Hears so many loads, asks what each comes to, and ends. */
+static int roam(struct troupe_actor *self, const void *arg)
+{
+    troupe_pid oracle = *(const troupe_pid *)arg;
+
+    for (unsigned i = 0; i < LOADS; i++) {
+        struct troupe_message *msg;
+        uint32_t question;
+        uint32_t answer;
+        int status;
+
+        TROUPE_TRY(troupe_receive(self, TROUPE_FOREVER, &msg));
+        question = *(const uint32_t *)troupe_body(msg);
+        status =
+            troupe_call(self, oracle, &load, &question, &load, &answer, 1 + (int)(question % 3));
+        must(status != TROUPE_OK || answer == question, "the answer to another question");
+        must(troupe_sleep(self, question % 2) == TROUPE_OK, "no sleep");
+    }
+    world.roamed++;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour rover_behaviour = {
+    .name = "rover", .main = roam, .thread = true, .capacity = 2 * LOADS, .stack_size = 60000};
+
+static void send_loads(const troupe_pid *rovers)
+{
+    for (unsigned i = 0; i < ROVERS * LOADS; i++) {
+        send_from_outside(rovers[i % ROVERS], &load, (uint32_t)test_below(&world.random, 12));
+        if (i % 7 == 0) {
+            (void)trp_sim_run(test_below(&world.random, 200), 0);
+        }
+    }
+}
+
+/* Threads of their own, virtual as well; one of them is killed on its way, in every round. */
+static void rove(void)
+{
+    struct troupe_spawn_options options = {.behaviour = &oracle_behaviour};
+    troupe_pid rovers[ROVERS];
+    troupe_pid oracle;
+
+    must(troupe_runtime_spawn(world.runtime, &options, &oracle) == TROUPE_OK, "no oracle");
+    options = (struct troupe_spawn_options){
+        .behaviour = &rover_behaviour, .arg = &oracle, .arg_size = sizeof oracle};
+    for (unsigned round = 1; round <= 3; round++) {
+        for (unsigned i = 0; i < ROVERS; i++) {
+            must(
+                troupe_runtime_spawn(world.runtime, &options, &rovers[i]) == TROUPE_OK, "no rover");
+        }
+        (void)trp_sim_run(test_below(&world.random, 400), 0);
+        must(troupe_runtime_exit(world.runtime, rovers[0], TROUPE_EXIT_KILL) == TROUPE_OK,
+            "no kill");
+        send_loads(rovers);
+        (void)trp_sim_run(STEPS_MAX, 1000);
+        must(world.roamed == round * (ROVERS - 1), "a rover did not come home");
+        for (unsigned i = 0; i < ROVERS; i++) {
+            must(!troupe_is_alive(world.runtime, rovers[i]), "a rover does not end");
+        }
+    }
+    must(trp_threads_made(world.runtime) <= ROVERS + 1, "a thread stays");
 }
 
 #endif

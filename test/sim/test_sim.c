@@ -48,6 +48,9 @@ static void open_world(uint64_t seed, uint32_t lost_wake_odds)
         .watchdog_ms = TROUPE_NO_WATCHDOG,
         .seed = seed + 1,
         .allocator = &allocator,
+        .blocking_threads = 3,
+        .blocking_queue = 20,
+        .blocking_idle_ms = 5,
     };
 
     world = (struct world){.random = test_random_of(seed)};
@@ -71,8 +74,11 @@ static void finish(void)
     must(end == TRP_SIM_QUIET, "there is no end to it");
     must(read_books().queued == 0, "a message is nowhere");
     must(world.hits == PAIRS * ROUNDS, "a ball was lost");
-    must(world.greeted == GUESTS, "a guest was lost");
+    must(world.greeted == GUESTS + FRIENDS * VISITS, "a guest was lost");
     must(world.asked > 0 && world.outcomes == world.asked, "a request has no outcome, or two");
+    must(world.errands == ERRANDS && world.errand_ends == world.errands,
+        "an errand has no end, or two");
+    must(world.sought == QUESTIONS && world.found == world.sought, "a call does not return");
 }
 
 /* What raced into an actor that had ended may still be queued after the stop; destroy frees it. */
@@ -98,6 +104,8 @@ static struct run simulate(uint64_t seed, uint32_t lost_wake_odds)
     crowd();
     hunt();
     ask();
+    run_errands();
+    seek();
     dig();
     finish();
     run = (struct run){
@@ -203,6 +211,61 @@ Test(sim, a_stop_between_two_lives_is_heard, .timeout = 100)
             close_world();
         }
     }
+}
+
+static struct run simulate_threads(uint64_t seed)
+{
+    struct run run;
+
+    open_world(seed, 0);
+    rove();
+    run = (struct run){.hash = trp_sim_hash(), .steps = trp_sim_steps()};
+    close_world();
+    return run;
+}
+
+Test(sim, thread_actors_run_on_virtual_threads, .timeout = 60)
+{
+    uint64_t hashes[SEEDS];
+    unsigned count = 0;
+
+    for (uint64_t seed = first_seed(); seed <= last_seed() && count < 30; seed++) {
+        struct run first = simulate_threads(seed);
+        struct run second = simulate_threads(seed);
+
+        cr_assert_eq(first.hash, second.hash, "seed %" PRIu64 " does not replay", seed);
+        cr_assert_eq(first.steps, second.steps, "seed %" PRIu64 " does not replay", seed);
+        hashes[count++] = first.hash;
+    }
+    cr_assert_eq(count_different(hashes, count), count, "seeds make no difference");
+}
+
+static struct run simulate_jobs(uint64_t seed)
+{
+    struct run run;
+
+    open_world(seed, 0);
+    labour();
+    run = (struct run){.hash = trp_sim_hash(), .steps = trp_sim_steps()};
+    must(world.toils > 0 && world.dropped > 0, "all went one way");
+    close_world();
+    return run;
+}
+
+Test(sim, jobs_run_on_virtual_threads_and_each_has_one_end, .timeout = 60)
+{
+    uint64_t hashes[SEEDS];
+    unsigned count = 0;
+
+    for (uint64_t seed = first_seed(); seed <= last_seed(); seed++) {
+        struct run first = simulate_jobs(seed);
+        struct run second = simulate_jobs(seed);
+
+        cr_assert_eq(first.hash, second.hash, "seed %" PRIu64 " does not replay", seed);
+        cr_assert_eq(first.steps, second.steps, "seed %" PRIu64 " does not replay", seed);
+        hashes[count++] = first.hash;
+    }
+    cr_assert_geq(count_different(hashes, count), count * 95 / 100);
 }
 
 Test(sim, a_planted_lost_wake_up_is_found_within_a_hundred_seeds, .timeout = 60)

@@ -18,15 +18,21 @@
 #include "test/support/allocator.h"
 #include "test/support/latch.h"
 
+/** Kinds of reports. */
+#define STAGE_KINDS (TROUPE_REPORT_FLOOD + 1)
+
 struct stage {
     struct troupe_runtime *runtime;
     bool threads;
     struct test_allocator memory;
     struct troupe_allocator allocator;
     pthread_mutex_t mutex;
-    unsigned reports[TROUPE_REPORT_LIMIT + 1]; /* by kind */
-    char text[TROUPE_REPORT_LIMIT + 1][256];   /* the last one of each kind */
-    char actor[TROUPE_REPORT_LIMIT + 1][64];
+    unsigned reports[STAGE_KINDS]; /* by kind */
+    char text[STAGE_KINDS][256];   /* the last one of each kind */
+    char actor[STAGE_KINDS][64];
+    char child[STAGE_KINDS][64];
+    struct troupe_reason reason[STAGE_KINDS]; /* without its text */
+    struct troupe_report facts[STAGE_KINDS];  /* its pointers lead nowhere */
 };
 
 static inline void stage_report(void *context, const struct troupe_report *report)
@@ -37,6 +43,12 @@ static inline void stage_report(void *context, const struct troupe_report *repor
     stage->reports[report->kind]++;
     snprintf(stage->text[report->kind], sizeof stage->text[0], "%s", report->text);
     snprintf(stage->actor[report->kind], sizeof stage->actor[0], "%s", report->actor);
+    snprintf(stage->child[report->kind], sizeof stage->child[0], "%s",
+        report->child != NULL ? report->child : "");
+    stage->facts[report->kind] = *report;
+    stage->reason[report->kind] =
+        report->reason != NULL ? *report->reason : (struct troupe_reason){0};
+    stage->reason[report->kind].text = NULL;
     pthread_mutex_unlock(&stage->mutex);
 }
 
@@ -246,6 +258,7 @@ static inline int stage_do(struct stage *stage, troupe_pid puppet, stage_job_fn 
 
 struct stage_end {
     troupe_pid pid;
+    _Atomic bool watched;
     _Atomic unsigned count; /* of notices */
     enum troupe_exit kind;
     int code;
@@ -258,7 +271,9 @@ static inline int stage_witness_init(struct troupe_actor *self, void *state, con
     troupe_ref ref;
 
     *(struct stage_end **)state = end;
-    return troupe_monitor(self, end->pid, &ref);
+    TROUPE_TRY(troupe_monitor(self, end->pid, &ref));
+    end->watched = true;
+    return TROUPE_OK;
 }
 
 static inline int stage_witness_receive(
@@ -295,9 +310,7 @@ static inline void stage_watch(struct stage *stage, troupe_pid pid, struct stage
 
     *end = (struct stage_end){.pid = pid};
     cr_assert_eq(troupe_runtime_spawn(stage->runtime, &options, &witness), TROUPE_OK);
-    if (!stage->threads) {
-        stage_run(stage);
-    }
+    STAGE_AWAIT(stage, end->watched);
 }
 
 #endif

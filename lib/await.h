@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lib/await.h - waiting for readiness in straight-line code, for net/stream.c.  All of it in a callback that may wait.
+ */
+#ifndef TRP_AWAIT_H
+#define TRP_AWAIT_H
+
+#include "core.h"
+
+/** How long something of several steps may wait in all.  Made with `wait_ms` alone: the clock is asked at the first wait. */
+struct trp_patience {
+    int wait_ms; /* as given: 0, more, or TROUPE_FOREVER */
+    bool begun;
+    uint64_t until_ms; /* or TRP_NEVER; never later than who asked for what is handled now waits */
+};
+
+/** Waits until `io`, which found nothing to do, has one of `events` noted.  TROUPE_ETIMEDOUT; TROUPE_ENOMEM, TROUPE_ELIMIT:
+ * with a limit. */
+TROUPE_CHECKED int trp_await_ready(struct troupe_actor *self, struct troupe_io *io, uint32_t events,
+    struct trp_patience *patience);
+
+/** A step that did not have to wait: a cancellation point, and if its share `is_spent` others run. */
+void trp_await_share(struct troupe_actor *self, bool is_spent);
+
+/** `io` is about to be closed: its message, if one is queued, will be ended when it is met. */
+void trp_await_forget(struct troupe_actor *self, const struct troupe_io *io);
+
+#endif
