@@ -953,9 +953,9 @@ Test(thread, a_spawn_without_memory_leaves_nothing, .timeout = 60)
         int error;
 
         stage_open(&stage, 1);
-        stage.memory.fail_at = stage.memory.calls + k;
+        test_allocator_fail_mine(k);
         error = stage_try_spawn(&stage, &thread, &part, &pid);
-        stage.memory.fail_at = 0;
+        test_allocator_fail_mine(0);
         latch_hit(&part.until);
         cr_assert(error == TROUPE_OK || error == TROUPE_ENOMEM);
         stage_close(&stage);
@@ -988,9 +988,9 @@ Test(thread, a_spawn_that_fails_late_leaves_nothing, .timeout = 60)
     for (uint64_t k = 1; k < 20; k++) {
         int error;
 
-        stage.memory.fail_at = stage.memory.calls + k;
+        test_allocator_fail_mine(k);
         error = troupe_runtime_spawn(stage.runtime, &options, &pid);
-        stage.memory.fail_at = 0;
+        test_allocator_fail_mine(0);
         if (error == TROUPE_OK) {
             break;
         }

@@ -4,7 +4,7 @@
  * and fails at the k-th allocation.
  *
  * To try each allocation failing in turn: for k = 1, 2, .. set `fail_at` = k, do it, and stop when `calls`
- * stays below k.
+ * stays below k.  Beside other threads, whose allocations it is not meant for: test_allocator_fail_mine(k).
  */
 #ifndef TEST_ALLOCATOR_H
 #define TEST_ALLOCATOR_H
@@ -28,8 +28,20 @@ struct test_allocator {
     _Atomic size_t last_align;
 };
 
+/* So many allocations of this thread from now on, the last one fails; 0: none does. */
+static _Thread_local uint64_t test_allocator_mine;
+
+/** The k-th allocation of this thread from now on fails, and none of another thread; 0: none does. */
+static inline void test_allocator_fail_mine(uint64_t k)
+{
+    test_allocator_mine = k;
+}
+
 static inline bool test_allocator_fails(struct test_allocator *state, uint64_t call)
 {
+    if (test_allocator_mine > 0 && --test_allocator_mine == 0) {
+        return true;
+    }
     if (state->fail_at == 0) {
         return false;
     }
