@@ -264,12 +264,24 @@ fail_free:
     return error;
 }
 
+/* Waits for the thread that resizes it.  Not online meanwhile: that thread may wait for us, to shrink it. */
+static void table_free(struct cds_lfht *table)
+{
+    bool was_offline = trp_reclaim_enter();
+
+    trp_reclaim_leave(true);
+    (void)cds_lfht_destroy(table, NULL);
+    if (!was_offline) {
+        (void)trp_reclaim_enter();
+    }
+}
+
 void trp_name_table_destroy(struct trp_name_table *table)
 {
     if (table == NULL) {
         return;
     }
     trp_lock_fini(&table->lock);
-    (void)cds_lfht_destroy(table->table, NULL);
+    table_free(table->table);
     trp_memory_free(table->memory, table, sizeof *table);
 }

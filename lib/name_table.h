@@ -37,7 +37,7 @@ bool trp_name_is_valid(const char *text);
 TROUPE_CHECKED int trp_name_table_create(
     struct troupe_runtime *runtime, struct trp_name_table **out_table);
 
-/** Frees it; it is empty.  NULL does nothing. */
+/** Frees it; it is empty.  NULL does nothing.  The caller, if under reclaim, is not meanwhile. */
 void trp_name_table_destroy(struct trp_name_table *table);
 
 /** Prepares a name that is in no table; `text` lives as long as it does, and is valid. */
