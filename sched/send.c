@@ -32,6 +32,8 @@
 
 #include "core.h"
 #include "fiber.h"
+#include "letter.h"
+#include "overload.h"
 #include "priority.h"
 #include "runtime.h"
 #include "seam.h"
@@ -223,10 +225,21 @@ static int admit(struct trp_context *context, struct troupe_actor *actor, uint32
     return admit_above(context, actor, count, bytes, waited);
 }
 
+/* Admits what a policy has made, up to so many messages above the capacity, within its bytes.  Where a policy makes
+ * something nobody waits. */
+static int admit_into_margin(
+    struct troupe_actor *actor, uint32_t margin, uint32_t count, uint64_t bytes)
+{
+    uint64_t cap = trp_actor_capacity(actor->behaviour) + TRP_CHARGE_ONE * margin;
+
+    return trp_charge_take_within(&actor->charge, cap, count, bytes);
+}
+
 /* ---- through an alias ---- */
 
 /* Chains that lead to nobody end here. */
-static void drop(struct trp_context *context, struct troupe_message *first, uint32_t count)
+static void drop(
+    struct trp_context *context, troupe_pid to, struct troupe_message *first, uint32_t count)
 {
     struct troupe_message *msg = first;
 
@@ -234,6 +247,7 @@ static void drop(struct trp_context *context, struct troupe_message *first, uint
         /* relaxed: the chain is ours.  Of the last one it is no message. */
         struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
 
+        trp_letter_lost(context, to, msg);
         trp_message_count_dropped(context, msg);
         trp_message_dispose(context, msg, TROUPE_EGONE);
         msg = trp_message_of(next);
@@ -335,9 +349,9 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
             pass_mark(actor);
         }
         follow(context, actor, &parcel);
-        drop(context, rest, count - parcel.count);
+        drop(context, alias, rest, count - parcel.count);
     } else if (error == TROUPE_EGONE) {
-        drop(context, first, count);
+        drop(context, alias, first, count);
         error = TROUPE_OK;
     } else {
         /* Instead of admit(), which had no right to call anybody. */
@@ -355,12 +369,34 @@ static TRP_NOINLINE int send_elsewhere(struct trp_context *context, troupe_pid t
 
 /* ---- the way in for what is charged ---- */
 
-static TRP_NOINLINE int refused(struct trp_context *context, uint32_t count, int error)
+static uint64_t weigh(struct troupe_message *first, uint32_t count)
 {
-    trp_count(&context->counters.refused, count);
+    struct troupe_message *msg = first;
+    uint64_t bytes = trp_message_weight(msg);
+
+    while (--count > 0) {
+        /* relaxed: the chain is ours. */
+        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
+        bytes += trp_message_weight(msg);
+    }
+    return bytes;
+}
+
+/* What they weigh is added up anew: whoever finds room need not keep it in mind. */
+static TRP_NOINLINE int refused(struct trp_context *context, troupe_pid to,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count, int error)
+{
+    struct trp_refused all = {to, first, last, count, weigh(first, count)};
+
     if (error == TROUPE_EFULL && context->worker != NULL) {
         /* Who found no room ends its slice after this message: the reader gets the processor, and makes room. */
         context->worker->limit = 0;
+    }
+    if (error == TROUPE_EFULL) {
+        error = trp_overload_act(context, &all);
+    }
+    if (error < 0) {
+        trp_count(&context->counters.refused, count);
     }
     return error;
 }
@@ -374,14 +410,28 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
     trp_count(&context->counters.sent, count);
     if (trp_unlikely(actor == NULL)) {
         error = send_elsewhere(context, to, first, count, bytes);
-        return error < 0 ? refused(context, count, error) : TROUPE_OK;
+        return error < 0 ? refused(context, to, first, last, count, error) : TROUPE_OK;
     }
     error = admit(context, actor, count, bytes, false);
     if (trp_unlikely(error < 0)) {
-        return refused(context, count, error);
+        return refused(context, trp_actor_pid(actor), first, last, count, error);
     }
     mark_charged(first, count);
     place(context, actor, first, last);
+    return TROUPE_OK;
+}
+
+int trp_send_again(struct trp_context *context, const struct trp_refused *refused, uint32_t margin)
+{
+    struct troupe_actor *actor = trp_table_find(&context->runtime->table, refused->to);
+
+    if (actor == NULL) {
+        return send_elsewhere(context, refused->to, refused->first, refused->count, refused->bytes);
+    }
+    TROUPE_TRY(margin > 0 ? admit_into_margin(actor, margin, refused->count, refused->bytes)
+                          : admit(context, actor, refused->count, refused->bytes, false));
+    mark_charged(refused->first, refused->count);
+    place(context, actor, refused->first, refused->last);
     return TROUPE_OK;
 }
 
@@ -489,7 +539,7 @@ void trp_send_admit(struct trp_context *context, struct troupe_actor *actor, boo
     trp_lock_give(&extra->lock);
 }
 
-void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor)
+void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor, uint64_t given)
 {
     /* acquire: the mark that was raised.  PAIR send.mark: pass_mark(). */
     uint32_t waiting = atomic_load_explicit(&actor->waiting, memory_order_acquire);
@@ -501,6 +551,9 @@ void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor)
         fall_below(actor);
     }
     if (waiting & TRP_WAITING_METERED) {
+        if (actor->behaviour->overload != NULL) {
+            trp_overload_note(actor, given);
+        }
         (void)trp_actor_meter(actor);
     }
 }
@@ -659,7 +712,7 @@ static int end_in_vain(struct trp_context *context, const struct trp_waiter *wai
 {
     trp_count(&context->counters.sent, 1);
     if (error == TROUPE_EGONE && trp_pid_is_alias(waiter->to)) {
-        drop(context, waiter->msg, 1);
+        drop(context, waiter->to, waiter->msg, 1);
         return TROUPE_OK;
     }
     trp_count(&context->counters.refused, 1);

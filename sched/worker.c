@@ -13,6 +13,8 @@
 #include "core.h"
 #include "exit.h"
 #include "fiber_cross.h"
+#include "letter.h"
+#include "overload.h"
 #include "runtime.h"
 #include "seam.h"
 #include "send.h"
@@ -307,14 +309,17 @@ void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor
 /* Gives back the room of what was handled. */
 TRP_INLINE void credit(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    if (worker->charged > 0) {
-        trp_charge_give(&actor->charge, worker->charged, worker->charged_bytes);
+    uint32_t count = worker->charged;
+    uint64_t bytes = worker->charged_bytes;
+
+    if (count > 0) {
+        trp_charge_give(&actor->charge, count, bytes);
         worker->charged = 0;
         worker->charged_bytes = 0;
         /* relaxed: a waiter that we miss here has not seen our room either, looks again after it registered, or is
          * seen at the next credit or after parking.  See send.c. */
         if (trp_unlikely(atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
-            trp_send_made_room(&worker->context, actor);
+            trp_send_made_room(&worker->context, actor, TRP_CHARGE_ONE * count + bytes);
         }
     }
 }
@@ -621,6 +626,7 @@ static void pull_exit(struct trp_worker *worker, struct troupe_actor *actor)
             worker->handled++;
             return;
         }
+        trp_letter_ended(&worker->context, actor, msg);
         trp_message_count_dropped(&worker->context, msg);
         if (!is_owned(msg)) {
             trp_message_empty(msg);
@@ -663,6 +669,10 @@ static bool heed_signals(struct trp_worker *worker, struct troupe_actor *actor)
     if (signals & TRP_SIGNAL_KILL) {
         set_error(worker, 0);
         worker->reason.kind = TROUPE_EXIT_KILLED;
+        return true;
+    }
+    if (signals & TRP_SIGNAL_OVERLOAD) {
+        trp_overload_fail(actor);
         return true;
     }
     /* acq_rel: a bit that is set again after this comes after its message, which is_condemned() and accept see; or after
