@@ -102,21 +102,35 @@ static void look_at_overload(struct trp_overload *overload, struct troupe_mailbo
     }
 }
 
+/* relaxed: a stamp. */
+static uint32_t age_of(struct trp_overload *overload)
+{
+    uint32_t since_ms = atomic_load_explicit(&overload->since_ms, memory_order_relaxed);
+    uint32_t age_ms = (uint32_t)(trp_port_now_ns() / 1000000U) - since_ms;
+
+    /* It came after we looked at the clock. */
+    return (int32_t)age_ms > 0 ? age_ms : 0;
+}
+
 static void look_at_mailbox(struct troupe_actor *actor, struct troupe_mailbox_info *info)
 {
     uint64_t queued = trp_charge_queued(&actor->charge);
     uint64_t capacity = trp_actor_capacity(actor->behaviour);
+    /* relaxed: a number, and what was set at the spawn. */
+    uint32_t waiting = atomic_load_explicit(&actor->waiting, memory_order_relaxed);
 
     *info = (struct troupe_mailbox_info){
         .length = (uint32_t)(queued >> 40),
         .capacity = (uint32_t)(capacity >> 40),
         .bytes = queued & TRP_CHARGE_BYTES,
         .capacity_bytes = capacity & TRP_CHARGE_BYTES,
-        /* relaxed: a number. */
-        .waiters = trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)),
+        .waiters = trp_actor_waiters(waiting),
     };
     if (actor->behaviour->overload != NULL) {
         look_at_overload(trp_actor_overload(actor), info);
+    }
+    if ((waiting & TRP_WAITING_STAMPED) != 0 && info->length > 0) {
+        info->oldest_ms = age_of(trp_actor_overload(actor));
     }
 }
 

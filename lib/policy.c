@@ -8,6 +8,10 @@
 
 #include <troupe/mailbox.h>
 
+/** Far below what makes a difference of stamps wrap. */
+#define AGE_MAX_MS (24U * 60 * 60 * 1000)
+#define INTERVAL_MAX_MS (60U * 1000)
+
 const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
 {
     const struct troupe_overload *overload = behaviour->overload;
@@ -26,6 +30,13 @@ const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
     }
     if (overload->margin > TROUPE_CAPACITY_MAX / 4) {
         return "behaviour: the margin of its overload is above TROUPE_CAPACITY_MAX / 4";
+    }
+    if (overload->expire_ms > AGE_MAX_MS) {
+        return "behaviour: the expire_ms of its overload is above a day";
+    }
+    if (overload->codel_target_ms > INTERVAL_MAX_MS ||
+        overload->codel_interval_ms > INTERVAL_MAX_MS) {
+        return "behaviour: target or interval of its codel is above a minute";
     }
     return NULL;
 }

@@ -203,10 +203,17 @@ static int take_thread(struct troupe_runtime *runtime, const struct troupe_behav
     return error;
 }
 
-/* Whether its reader has something to look at when it gives room back. */
-static bool is_metered(const struct troupe_behaviour *behaviour)
+/* What senders, and its reader when it gives room back, have to look at. */
+static uint32_t waiting_bits(const struct troupe_behaviour *behaviour)
 {
-    return behaviour->memory_max > 0 || behaviour->overload != NULL;
+    const struct troupe_overload *overload = behaviour->overload;
+    uint32_t bits = behaviour->memory_max > 0 ? TRP_WAITING_METERED : 0;
+
+    if (trp_likely(overload == NULL)) {
+        return bits;
+    }
+    return TRP_WAITING_METERED |
+           (overload->expire_ms > 0 || overload->codel || overload->aged ? TRP_WAITING_STAMPED : 0);
 }
 
 int trp_actor_spawn(
@@ -256,8 +263,7 @@ int trp_actor_spawn(
     }
     /* relaxed, all: published by the pid below. */
     atomic_store_explicit(&actor->incarnation, 0, memory_order_relaxed);
-    atomic_store_explicit(
-        &actor->waiting, is_metered(behaviour) ? TRP_WAITING_METERED : 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->waiting, waiting_bits(behaviour), memory_order_relaxed);
     actor->home = home_for(runtime, spawn, thread);
     actor->fiber = NULL;
     atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);

@@ -86,8 +86,10 @@ enum trp_phase {
     TRP_PHASE_DEAD,            /* waits for the grace period */
 };
 
-/** In `waiting`: how many wait; and what its reader looks at when it has given room back, see send.c and actor.c. */
-#define TRP_WAITING_COUNT 0x1fffffffU
+/** In `waiting`: how many wait; whether what is sent is stamped; and what its reader looks at when it has given room back, see send.c and actor.c. */
+#define TRP_WAITING_COUNT 0x0fffffffU
+#define TRP_WAITING_STAMPED                                                                        \
+    0x10000000U /* its behaviour looks at ages: see stamp.h.  Set at spawn */
 #define TRP_WAITING_METERED                                                                        \
     0x20000000U /* its behaviour has a limit of memory, or an overload.  Set at spawn */
 #define TRP_WAITING_PASSED 0x40000000U /* a sender has passed the mark */
@@ -196,6 +198,14 @@ struct trp_extra {
 static_assert(sizeof(struct trp_extra) - sizeof(struct trp_lock) <= 512 - 40,
     "with a lock of 40 bytes it is eight lines, which is a class of pool.h");
 
+/** Of a mailbox that sheds what stands in it for too long: see sojourn.h.  The token's holder. */
+struct trp_codel {
+    uint32_t next_ms; /* when one goes, if those before it have waited too long; see sojourn.c */
+    uint32_t count;   /* of those that went since they began to */
+    bool is_above;    /* the last one had waited too long */
+    bool is_shedding;
+};
+
 /**
  * Of a behaviour with an `overload` (overload.h): behind the extra block, which is made at the spawn, in one block with it.  Any
  * thread, under reclaim.
@@ -208,6 +218,8 @@ struct trp_overload {
     _Atomic uint64_t redirected; /* any thread */
     _Atomic uint64_t transformed;
     _Atomic uint64_t sheds[TROUPE_SHED_KINDS];
+    _Atomic uint32_t since_ms; /* any thread: a stamp, not younger than anything that is queued */
+    struct trp_codel codel;    /* the token's holder */
 };
 
 struct troupe_actor {

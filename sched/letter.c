@@ -27,6 +27,8 @@ const char *troupe_shed_name(enum troupe_shed kind)
         [TROUPE_SHED_ENDED] = "ended",
         [TROUPE_SHED_NEWEST] = "newest",
         [TROUPE_SHED_TRANSFORM] = "transform",
+        [TROUPE_SHED_EXPIRED] = "expired",
+        [TROUPE_SHED_CODEL] = "codel",
     };
 
     return (unsigned)kind < TROUPE_SHED_KINDS ? names[kind] : "unknown";
@@ -83,13 +85,19 @@ void trp_letter_lost(struct trp_context *context, troupe_pid to, struct troupe_m
     }
 }
 
-void trp_letter_shed(struct trp_context *context, struct troupe_actor *actor,
+void trp_letter_note(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *msg, enum troupe_shed kind)
 {
     /* relaxed: a number. */
     atomic_fetch_add_explicit(&trp_actor_overload(actor)->sheds[kind], 1, memory_order_relaxed);
     trp_count(&context->counters.shed, 1);
     offer(context, trp_actor_pid(actor), actor->behaviour->name, msg, kind);
+}
+
+void trp_letter_shed(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *msg, enum troupe_shed kind)
+{
+    trp_letter_note(context, actor, msg, kind);
     trp_message_dispose(context, msg, TROUPE_EOVERLOAD);
 }
 

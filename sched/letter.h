@@ -20,6 +20,10 @@ void trp_letter_ended(
 /** The same of a message to `to`, which leads to nobody. */
 void trp_letter_lost(struct trp_context *context, troupe_pid to, struct troupe_message *msg);
 
+/** The mailbox of `actor` gives up `msg`: counts it, and shows it.  The caller ends it. */
+void trp_letter_note(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *msg, enum troupe_shed kind);
+
 /** The mailbox of `actor` gives up `msg`, which is in no queue: counts it, shows it, and ends it. */
 void trp_letter_shed(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *msg, enum troupe_shed kind);

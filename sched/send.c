@@ -37,6 +37,7 @@
 #include "priority.h"
 #include "runtime.h"
 #include "seam.h"
+#include "stamp.h"
 #include "worker.h"
 
 /* ---- the one way in ---- */
@@ -194,15 +195,14 @@ static TRP_NOINLINE int admit_large(struct trp_context *context, struct troupe_a
     if (bytes > (capacity & TRP_CHARGE_BYTES)) {
         return TROUPE_EMSGSIZE;
     }
-    /* relaxed: a waiter that comes just now may be overtaken once. */
-    if (count > capacity >> 40 || (!waited && trp_actor_waiters(atomic_load_explicit(
-                                                  &actor->waiting, memory_order_relaxed)) != 0)) {
+    if (count > capacity >> 40) {
         return TROUPE_EFULL;
     }
     return admit_above(context, actor, count, bytes, waited);
 }
 
-/* Admits `count` messages of `bytes`; `waited`: the caller is the waiter whose turn it is. */
+/* Admits `count` messages of `bytes`; whether others wait has been looked at, or the caller is the waiter whose turn it is,
+ * `waited`. */
 static int admit(struct trp_context *context, struct troupe_actor *actor, uint32_t count,
     uint64_t bytes, bool waited)
 {
@@ -211,11 +211,6 @@ static int admit(struct trp_context *context, struct troupe_actor *actor, uint32
     if (trp_unlikely(count > cap >> 40 || bytes > (cap & TRP_CHARGE_BYTES))) {
         return admit_large(context, actor, count, bytes, waited);
     }
-    /* relaxed: a waiter that comes just now may be overtaken once. */
-    if (trp_unlikely(!waited && trp_actor_waiters(atomic_load_explicit(
-                                    &actor->waiting, memory_order_relaxed)) != 0)) {
-        return TROUPE_EFULL;
-    }
     if (!waited && trp_fault(TRP_FAULT_FULL)) {
         return TROUPE_EFULL;
     }
@@ -223,6 +218,65 @@ static int admit(struct trp_context *context, struct troupe_actor *actor, uint32
         return TROUPE_OK;
     }
     return admit_above(context, actor, count, bytes, waited);
+}
+
+/* relaxed: a waiter that comes just now may be overtaken once; the bits of the spawn stand. */
+static uint32_t waiting_at(const struct troupe_actor *actor)
+{
+    return atomic_load_explicit(&actor->waiting, memory_order_relaxed);
+}
+
+static bool is_stamping(const struct troupe_actor *actor)
+{
+    return (waiting_at(actor) & TRP_WAITING_STAMPED) != 0;
+}
+
+/* What a chain will weigh in this mailbox. */
+static uint64_t weigh(
+    const struct troupe_actor *actor, struct troupe_message *first, uint32_t count)
+{
+    bool stamping = actor != NULL && is_stamping(actor);
+    struct troupe_message *msg = first;
+    uint64_t bytes = 0;
+
+    for (;;) {
+        bytes += stamping ? trp_stamp_weight(msg) : trp_message_weight(msg);
+        if (--count == 0) {
+            return bytes;
+        }
+        /* relaxed: the chain is ours. */
+        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
+    }
+}
+
+/* Admitted messages get their stamps, if they are to have any. */
+static void stamp(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message **first, struct troupe_message **last, uint32_t count)
+{
+    uint32_t now_ms;
+
+    if (!is_stamping(actor)) {
+        return;
+    }
+    now_ms = trp_stamp_ms(trp_port_now_ns());
+    trp_stamp_chain(&context->pool, &actor->charge, now_ms, first, last, count);
+    if (trp_mailbox_is_parked(&actor->mailbox)) {
+        /* relaxed: a number.  Nothing is queued that is older. */
+        atomic_store_explicit(&trp_actor_overload(actor)->since_ms, now_ms, memory_order_relaxed);
+    }
+}
+
+/* Somebody waits for room, or what is sent is to be stamped. */
+static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, uint32_t count)
+{
+    uint64_t bytes = weigh(actor, first, count);
+
+    if (bytes > (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
+        return TROUPE_EMSGSIZE;
+    }
+    return trp_actor_waiters(waiting_at(actor)) == 0 ? admit(context, actor, count, bytes, false)
+                                                     : TROUPE_EFULL;
 }
 
 /* Admits what a policy has made, up to so many messages above the capacity, within its bytes.  Where a policy makes
@@ -283,26 +337,28 @@ static struct troupe_message *last_of(struct troupe_message *first, uint32_t cou
 static int pass(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
     struct parcel *parcel)
 {
+    struct troupe_message *last;
+
     if (extra->shut || !trp_hooks.find_alias(extra, parcel->to, &parcel->passage)) {
         return TROUPE_EGONE;
     }
     if (parcel->passage.once) {
         parcel->count = 1;
-        parcel->bytes = trp_message_weight(parcel->first);
     }
     /* relaxed: as in admit(), which calls nobody while we have the lock. */
     if (!parcel->waited &&
         trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) != 0) {
         return TROUPE_EFULL;
     }
+    parcel->bytes = weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
+    last = last_of(parcel->first, parcel->count);
+    stamp(context, actor, &parcel->first, &last, parcel->count);
     mark_charged(parcel->first, parcel->count);
     if (parcel->passage.priority) {
         trp_priority_push(extra, parcel->first, parcel->count);
         parcel->signalled = true;
     } else {
-        struct troupe_message *last = last_of(parcel->first, parcel->count);
-
         parcel->scheduled = trp_mailbox_push(&actor->mailbox, &parcel->first->node, &last->node);
     }
     if (parcel->passage.once) {
@@ -369,24 +425,11 @@ static TRP_NOINLINE int send_elsewhere(struct trp_context *context, troupe_pid t
 
 /* ---- the way in for what is charged ---- */
 
-static uint64_t weigh(struct troupe_message *first, uint32_t count)
-{
-    struct troupe_message *msg = first;
-    uint64_t bytes = trp_message_weight(msg);
-
-    while (--count > 0) {
-        /* relaxed: the chain is ours. */
-        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
-        bytes += trp_message_weight(msg);
-    }
-    return bytes;
-}
-
 /* What they weigh is added up anew: whoever finds room need not keep it in mind. */
 static TRP_NOINLINE int refused(struct trp_context *context, troupe_pid to,
     struct troupe_message *first, struct troupe_message *last, uint32_t count, int error)
 {
-    struct trp_refused all = {to, first, last, count, weigh(first, count)};
+    struct trp_refused all = {to, first, last, count, weigh(NULL, first, count)};
 
     if (error == TROUPE_EFULL && context->worker != NULL) {
         /* Who found no room ends its slice after this message: the reader gets the processor, and makes room. */
@@ -401,6 +444,20 @@ static TRP_NOINLINE int refused(struct trp_context *context, troupe_pid to,
     return error;
 }
 
+static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count)
+{
+    int error = admit_with_care(context, actor, first, count);
+
+    if (error < 0) {
+        return refused(context, trp_actor_pid(actor), first, last, count, error);
+    }
+    stamp(context, actor, &first, &last, count);
+    mark_charged(first, count);
+    place(context, actor, first, last);
+    return TROUPE_OK;
+}
+
 int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_message *first,
     struct troupe_message *last, uint32_t count, uint64_t bytes)
 {
@@ -411,6 +468,9 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
     if (trp_unlikely(actor == NULL)) {
         error = send_elsewhere(context, to, first, count, bytes);
         return error < 0 ? refused(context, to, first, last, count, error) : TROUPE_OK;
+    }
+    if (trp_unlikely((waiting_at(actor) & (TRP_WAITING_COUNT | TRP_WAITING_STAMPED)) != 0)) {
+        return send_with_care(context, actor, first, last, count);
     }
     error = admit(context, actor, count, bytes, false);
     if (trp_unlikely(error < 0)) {
@@ -424,14 +484,18 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
 int trp_send_again(struct trp_context *context, const struct trp_refused *refused, uint32_t margin)
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, refused->to);
+    struct troupe_message *first = refused->first;
+    struct troupe_message *last = refused->last;
 
     if (actor == NULL) {
-        return send_elsewhere(context, refused->to, refused->first, refused->count, refused->bytes);
+        return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
     }
-    TROUPE_TRY(margin > 0 ? admit_into_margin(actor, margin, refused->count, refused->bytes)
-                          : admit(context, actor, refused->count, refused->bytes, false));
-    mark_charged(refused->first, refused->count);
-    place(context, actor, refused->first, refused->last);
+    TROUPE_TRY(margin > 0 ? admit_into_margin(
+                                actor, margin, refused->count, weigh(actor, first, refused->count))
+                          : admit_with_care(context, actor, first, refused->count));
+    stamp(context, actor, &first, &last, refused->count);
+    mark_charged(first, refused->count);
+    place(context, actor, first, last);
     return TROUPE_OK;
 }
 
@@ -619,10 +683,13 @@ static void step_out(struct trp_context *context, struct troupe_actor *actor,
 static int enter(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
     struct parcel *parcel)
 {
+    struct troupe_message *last = parcel->first;
+
     if (trp_pid_is_alias(parcel->to)) {
         return pass(context, actor, extra, parcel);
     }
     TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
+    stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;
     return TROUPE_OK;
 }
@@ -641,14 +708,14 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
 {
     struct troupe_actor *actor = trp_actor_find(context->runtime, waiter->at);
     struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(context, actor) : NULL;
-    struct troupe_message *msg = waiter->msg;
-    struct parcel parcel = {
-        .to = waiter->to, .first = msg, .count = 1, .bytes = waiter->bytes, .waited = true};
+    struct parcel parcel = {.to = waiter->to, .first = waiter->msg, .count = 1, .waited = true};
     int error = TROUPE_EFULL;
 
     if (actor == NULL) {
         return TROUPE_EGONE;
     }
+    waiter->bytes = weigh(actor, waiter->msg, 1);
+    parcel.bytes = waiter->bytes;
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
@@ -671,7 +738,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         if (trp_pid_is_alias(waiter->to)) {
             follow(context, actor, &parcel);
         } else {
-            place(context, actor, msg, msg);
+            place(context, actor, parcel.first, parcel.first);
         }
     }
     if (error != TROUPE_EFULL) {

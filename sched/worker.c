@@ -18,6 +18,8 @@
 #include "runtime.h"
 #include "seam.h"
 #include "send.h"
+#include "sojourn.h"
+#include "stamp.h"
 
 /** Slices between two looks at the clock, the wheel and the cells that came back. */
 #define DUTY_SLICES 16
@@ -375,7 +377,7 @@ static void retire_node(
 static bool is_owned(const struct troupe_message *msg)
 {
     return msg->kind != TRP_MESSAGE_PLAIN && msg->kind != TRP_MESSAGE_REPLY &&
-           msg->kind != TRP_MESSAGE_QUESTION;
+           msg->kind != TRP_MESSAGE_QUESTION && msg->kind != TRP_MESSAGE_AGED;
 }
 
 /* What was taken out is not for anybody any more: another column of the books, but part of the slice. */
@@ -393,6 +395,8 @@ int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg)
     switch (msg->kind) {
     case TRP_MESSAGE_PLAIN:
         return TRP_OPEN_DELIVER;
+    case TRP_MESSAGE_AGED:
+        return trp_sojourn_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
     case TRP_MESSAGE_TICK:
         status = trp_tick_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
         break;
@@ -400,6 +404,9 @@ int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg)
         status = trp_io_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
         break;
     default:
+        if (trp_unlikely(trp_stamp_is_on(msg)) && !trp_sojourn_open(actor, msg)) {
+            return TROUPE_OK;
+        }
         status = trp_hooks.open(actor, msg);
     }
     if (status == TRP_OPEN_LATE || status == TRP_OPEN_SKIP) {

@@ -18,7 +18,15 @@
  * has something to do with the message.  So it is with messages through an alias; one that ends with its first message is not
  * spent by one that is shed or redirected.
  *
- * A request that is shed has an outcome as any other: its asker is told TROUPE_EOVERLOAD, once, and it was not handled.  One
+ * Beside its policy a mailbox may shed what has waited for too long, when its turn comes: all that is older than `expire_ms`,
+ * or, with `codel`, a few, so that those wait less that come after them.  CoDel looks at the time alone: when all have waited
+ * longer than the target for an interval, one goes; the next ones go after that interval divided by the square root of 2, 3, ..,
+ * until one has waited less, or is the only one.  So a burst is let through, and a queue that stands is not.  Both cost a look at the
+ * clock on each side, and where a body leaves its block no 4 bytes to spare the move into a larger one, which the message then
+ * weighs; without memory for that it goes without an age, and is never too old.  A request may say itself until when it is
+ * wanted: see call.h.
+ *
+ * A request that is shed has an outcome as any other: its asker is told TROUPE_EOVERLOAD, or, if it was too old, TROUPE_EEXPIRED, once, and it was not handled.  One
  * that is redirected or transformed is answered by whoever handles it.
  *
  * What is shed is counted, by kind (books.sheds; troupe_mailbox_info()), its body is destroyed, and before that it is shown to
@@ -45,10 +53,12 @@ enum troupe_shed {
     TROUPE_SHED_ENDED,  /* its receiver ended before it came to it: books.dead, or books.bounced */
     TROUPE_SHED_NEWEST, /* no room: DROP_NEWEST */
     TROUPE_SHED_TRANSFORM, /* no room, and TRANSFORM made nothing of it, or nothing that found room */
+    TROUPE_SHED_EXPIRED,   /* it had waited for expire_ms when its turn came */
+    TROUPE_SHED_CODEL,     /* it had waited for long, and so had those before it: codel */
     TROUPE_SHED_KINDS,     /* how many there are */
 };
 
-/** The kind in a word or two: "ended", "newest", "transform"; "unknown" for any other number.  Static.  Any thread. */
+/** The kind in a word or two: "ended", "newest", "transform", "expired", "codel"; "unknown" for any other number.  Static.  Any thread. */
 TROUPE_API const char *troupe_shed_name(enum troupe_shed kind);
 
 /** The longest body that a transformation makes, in bytes. */
@@ -83,6 +93,12 @@ struct troupe_overload {
     troupe_transform_fn transform; /* TRANSFORM: required */
     uint32_t margin; /* TRANSFORM: messages above the capacity that what was made may use; at most
                         TROUPE_CAPACITY_MAX / 4 [a quarter of the capacity, at least one] */
+    uint32_t
+        expire_ms; /* who has waited for so long is shed in its turn; at most a day [nobody is] */
+    bool codel;    /* so are some, while all wait for long */
+    uint32_t codel_target_ms;   /* how long that is [10] */
+    uint32_t codel_interval_ms; /* and for how long they have to, first; at most a minute [100] */
+    bool aged; /* ages are known (troupe_mailbox_info()), also if nothing depends on them */
 };
 
 /**
@@ -136,6 +152,8 @@ struct troupe_mailbox_info {
     uint64_t bytes;          /* that they weigh */
     uint64_t capacity_bytes; /* bytes */
     uint32_t waiters;        /* threads and fibers that wait for room in it */
+    uint32_t oldest_ms; /* nothing that is queued or being handled is older; where ages are known,
+                                otherwise 0 */
     /* Of a mailbox whose behaviour has an `overload`, otherwise 0; since the actor was spawned: */
     uint32_t length_max; /* the most that was queued, as seen when room came back */
     uint64_t bytes_max;  /* the same in bytes */

@@ -31,6 +31,8 @@ static const struct troupe_overload drops = {.policy = TROUPE_OVERLOAD_DROP_NEWE
 static const struct troupe_overload shrinks = {
     .policy = TROUPE_OVERLOAD_TRANSFORM, .transform = to_number};
 static const struct troupe_overload redirects = {.policy = TROUPE_OVERLOAD_REDIRECT};
+static const struct troupe_overload ages = {
+    .policy = TROUPE_OVERLOAD_DROP_NEWEST, .expire_ms = 60000, .codel = true};
 static const struct troupe_overload exits = {.policy = TROUPE_OVERLOAD_EXIT};
 
 struct post {
@@ -67,7 +69,10 @@ static void flood(struct post *post, troupe_pid pid, unsigned may)
         struct troupe_message *msg;
         int error;
 
-        if (!WENT(troupe_message_create(post->scene->runtime, &bytes, 5000, &msg),
+        /* Some leave no room for a stamp in their block. */
+        size_t size = i % 2 == 0 ? 5000 : TROUPE_BODY_INLINE;
+
+        if (!WENT(troupe_message_create(post->scene->runtime, &bytes, size, &msg),
                 MAY(TROUPE_ENOMEM))) {
             continue;
         }
@@ -89,6 +94,7 @@ static const struct troupe_behaviour plain = SMALL(NULL, NULL);
 static const struct troupe_behaviour dropping = SMALL(&drops, NULL);
 static const struct troupe_behaviour shrinking = SMALL(&shrinks, NULL);
 static const struct troupe_behaviour redirecting = SMALL(&redirects, redirect_init);
+static const struct troupe_behaviour ageing = SMALL(&ages, NULL);
 static const struct troupe_behaviour exiting = SMALL(&exits, NULL);
 
 /* Fills a mailbox before its actor has begun, and after. */
@@ -124,6 +130,7 @@ void scenario_overload(void)
     (void)WENT(troupe_runtime_spawn(scene.runtime, &options, &post.spill), MAY(TROUPE_ENOMEM));
     fill(&post, &dropping, 0);
     fill(&post, &shrinking, 0);
+    fill(&post, &ageing, 0);
     fill(&post, &redirecting, MAY(TROUPE_EFULL));
     fill(&post, &exiting, MAY(TROUPE_EFULL));
     fill(&post, &plain, MAY(TROUPE_EFULL));
