@@ -3,7 +3,7 @@
  * troupe.h - all of troupe's public headers, and nothing else.
  *
  * The headers are the manual.  Read them in this order: actor.h (what an actor is), message.h and
- * mailbox.h (how actors talk), call.h (asking and answering), fiber.h (waiting), blocking.h (what would
+ * mailbox.h (how actors talk), overload.h (what a full mailbox does), call.h (asking and answering), fiber.h (waiting), blocking.h (what would
  * hold a thread), registry.h and group.h (names, for one and for many), link.h and supervisor.h (what happens when one
  * dies), reference.h (one that ends when nobody needs it), alias.h (addresses that can be revoked), pool.h (many that do the same), partition.h (a supervisor that is
  * many), runtime.h (how a program starts and stops it all), info.h (a look at one actor).  server.h, machine.h and events.h
@@ -28,6 +28,7 @@
 #include "troupe/mailbox.h"
 #include "troupe/message.h"
 #include "troupe/net.h"
+#include "troupe/overload.h"
 #include "troupe/partition.h"
 #include "troupe/pool.h"
 #include "troupe/reference.h"

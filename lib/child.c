@@ -14,6 +14,7 @@
 #include <troupe/registry.h>
 
 #include "name_table.h"
+#include "policy.h"
 #include "via.h"
 
 #define INTENSITY_DEFAULT 1
@@ -79,6 +80,9 @@ static const char *child_fault(const struct troupe_child_spec *child)
     if (behaviour != NULL && (behaviour->capacity > TROUPE_CAPACITY_MAX ||
                                  behaviour->capacity_bytes > TROUPE_CAPACITY_BYTES_MAX)) {
         return "behaviour: its capacity is too large";
+    }
+    if (behaviour != NULL && trp_policy_complaint(behaviour) != NULL) {
+        return trp_policy_complaint(behaviour);
     }
     if (child->tree != NULL && child->arg != NULL) {
         return "arg: a supervisor takes none";

@@ -114,6 +114,7 @@ const struct trp_hooks trp_hooks = {
     .find_alias = trp_alias_find,
     .spend_alias = trp_alias_spend,
     .follow_alias = trp_alias_follow,
+    .whereis = trp_registry_whereis,
     .create = hooks_create,
     .destroy = hooks_destroy,
 };

@@ -88,6 +88,76 @@ int troupe_info_sized(
     return error;
 }
 
+/* ---- its mailbox ---- */
+
+/* relaxed, all: numbers. */
+static void look_at_overload(struct trp_overload *overload, struct troupe_mailbox_info *info)
+{
+    info->length_max = (uint32_t)atomic_load_explicit(&overload->length_max, memory_order_relaxed);
+    info->bytes_max = atomic_load_explicit(&overload->bytes_max, memory_order_relaxed);
+    info->redirected = atomic_load_explicit(&overload->redirected, memory_order_relaxed);
+    info->transformed = atomic_load_explicit(&overload->transformed, memory_order_relaxed);
+    for (unsigned kind = 0; kind < TROUPE_SHED_KINDS; kind++) {
+        info->sheds[kind] = atomic_load_explicit(&overload->sheds[kind], memory_order_relaxed);
+    }
+}
+
+/* relaxed: a stamp. */
+static uint32_t age_of(struct trp_overload *overload)
+{
+    uint32_t since_ms = atomic_load_explicit(&overload->since_ms, memory_order_relaxed);
+    uint32_t age_ms = (uint32_t)(trp_port_now_ns() / 1000000U) - since_ms;
+
+    /* It came after we looked at the clock. */
+    return (int32_t)age_ms > 0 ? age_ms : 0;
+}
+
+static void look_at_mailbox(struct troupe_actor *actor, struct troupe_mailbox_info *info)
+{
+    uint64_t queued = trp_charge_queued(&actor->charge);
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+    /* relaxed: a number, and what was set at the spawn. */
+    uint32_t waiting = atomic_load_explicit(&actor->waiting, memory_order_relaxed);
+
+    *info = (struct troupe_mailbox_info){
+        .length = (uint32_t)(queued >> 40),
+        .capacity = (uint32_t)(capacity >> 40),
+        .bytes = queued & TRP_CHARGE_BYTES,
+        .capacity_bytes = capacity & TRP_CHARGE_BYTES,
+        .waiters = trp_actor_waiters(waiting),
+    };
+    if (actor->behaviour->overload != NULL) {
+        look_at_overload(trp_actor_overload(actor), info);
+    }
+    if ((waiting & TRP_WAITING_STAMPED) != 0 && info->length > 0) {
+        info->oldest_ms = age_of(trp_actor_overload(actor));
+    }
+}
+
+int troupe_mailbox_info_sized(struct troupe_runtime *runtime, troupe_pid pid,
+    struct troupe_mailbox_info *out_info, size_t info_size)
+{
+    struct trp_visit visit;
+    struct troupe_mailbox_info info;
+    struct troupe_actor *actor;
+    int error = TROUPE_EGONE;
+
+    if (runtime == NULL || !trp_pid_is_actor(pid) || out_info == NULL || info_size == 0) {
+        return TROUPE_EINVAL;
+    }
+    TROUPE_TRY(trp_context_enter(runtime, &visit));
+    actor = trp_actor_find(runtime, pid);
+    if (actor != NULL) {
+        look_at_mailbox(actor, &info);
+        error = TROUPE_OK;
+    }
+    trp_context_leave(&visit);
+    if (error == TROUPE_OK) {
+        memcpy(out_info, &info, info_size < sizeof info ? info_size : sizeof info);
+    }
+    return error;
+}
+
 /* ---- who ---- */
 
 struct listing {

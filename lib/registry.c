@@ -316,8 +316,7 @@ int troupe_unregister(struct troupe_actor *self, const char *name)
     return TROUPE_OK;
 }
 
-/* Under reclaim. */
-static troupe_pid look_up(const struct troupe_runtime *runtime, const char *name)
+troupe_pid trp_registry_whereis(const struct troupe_runtime *runtime, const char *name)
 {
     const struct trp_entry *entry = find_entry(runtime, name);
 
@@ -330,7 +329,7 @@ troupe_pid troupe_whereis(struct troupe_actor *self, const char *name)
     if (!trp_actor_is_mine(self) || !trp_name_is_valid(name)) {
         return TROUPE_NOBODY;
     }
-    return look_up(self->runtime, name);
+    return trp_registry_whereis(self->runtime, name);
 }
 
 troupe_pid troupe_runtime_whereis(struct troupe_runtime *runtime, const char *name)
@@ -343,7 +342,7 @@ troupe_pid troupe_runtime_whereis(struct troupe_runtime *runtime, const char *na
     }
     /* No context: nothing is counted or allocated, so no lock is needed either. */
     was_offline = trp_reclaim_enter();
-    pid = look_up(runtime, name);
+    pid = trp_registry_whereis(runtime, name);
     trp_reclaim_leave(was_offline);
     return pid;
 }
@@ -357,7 +356,7 @@ int troupe_send_name(
     if (!trp_actor_is_mine(self) || !trp_name_is_valid(name)) {
         return TROUPE_EINVAL;
     }
-    pid = look_up(self->runtime, name);
+    pid = trp_registry_whereis(self->runtime, name);
     if (pid == TROUPE_NOBODY) {
         return TROUPE_ENOENT;
     }

@@ -18,6 +18,9 @@ void trp_registry_destroy(struct troupe_runtime *runtime);
 /** A name that is taken for an actor that is about to have it. */
 struct trp_entry;
 
+/** Who has the name, or TROUPE_NOBODY.  Under reclaim. */
+troupe_pid trp_registry_whereis(const struct troupe_runtime *runtime, const char *name);
+
 /**
  * Takes the valid name `text`, for an actor of `behaviour` that may not have been made yet.  Ends with commit or
  * cancel.  Under reclaim.

@@ -15,6 +15,7 @@
 #include "link.h"
 #include "monitor.h"
 #include "name_table.h"
+#include "policy.h"
 #include "reference.h"
 #include "registry.h"
 #include "via.h"
@@ -28,7 +29,8 @@ static bool is_behaviour(const struct troupe_behaviour *behaviour)
            (!behaviour->thread || behaviour->main != NULL) &&
            behaviour->stack_size <= TROUPE_STACK_MAX &&
            behaviour->capacity <= TROUPE_CAPACITY_MAX &&
-           behaviour->capacity_bytes <= TROUPE_CAPACITY_BYTES_MAX;
+           behaviour->capacity_bytes <= TROUPE_CAPACITY_BYTES_MAX &&
+           (behaviour->overload == NULL || trp_policy_complaint(behaviour) == NULL);
 }
 
 static bool are_options(const struct troupe_spawn_options *options)

@@ -14,18 +14,23 @@
 
 /* ---- the extra block ---- */
 
-/* Of the pools. */
-#define EXTRA_CLASS trp_pool_class(sizeof(struct trp_extra))
+/* With what belongs to its policy. */
+static size_t extra_size(const struct troupe_actor *actor)
+{
+    return sizeof(struct trp_extra) +
+           (actor->behaviour->overload != NULL ? sizeof(struct trp_overload) : 0);
+}
 
 struct trp_extra *trp_actor_make_extra(struct trp_context *context, struct troupe_actor *actor)
 {
-    struct trp_extra *extra = trp_pool_alloc(&context->pool, EXTRA_CLASS);
+    size_t size = extra_size(actor);
+    struct trp_extra *extra = trp_pool_alloc(&context->pool, trp_pool_class(size));
     struct trp_extra *expected = NULL;
 
     if (extra == NULL) {
         return NULL;
     }
-    memset(extra, 0, sizeof *extra);
+    memset(extra, 0, size);
     trp_lock_init(&extra->lock);
     trp_list_init(&extra->watchers);
     trp_list_init(&extra->waiters);
@@ -40,7 +45,7 @@ struct trp_extra *trp_actor_make_extra(struct trp_context *context, struct troup
     if (!atomic_compare_exchange_strong_explicit(
             &actor->extra, &expected, extra, memory_order_acq_rel, memory_order_acquire)) {
         trp_lock_fini(&extra->lock);
-        trp_pool_free(&context->pool, extra, EXTRA_CLASS);
+        trp_pool_free(&context->pool, extra, trp_pool_class(size));
         return expected;
     }
     return extra;
@@ -57,7 +62,7 @@ void trp_actor_free_extra(struct trp_context *context, struct troupe_actor *acto
     actor->generation += extra->alias_serial;
     trp_arena_free(&extra->arena, &actor->runtime->memory);
     trp_lock_fini(&extra->lock);
-    trp_pool_free(&context->pool, extra, EXTRA_CLASS);
+    trp_pool_free(&context->pool, extra, trp_pool_class(extra_size(actor)));
     /* relaxed: the cell is unreachable until its next spawn publishes it. */
     atomic_store_explicit(&actor->extra, NULL, memory_order_relaxed);
 }
@@ -198,6 +203,19 @@ static int take_thread(struct troupe_runtime *runtime, const struct troupe_behav
     return error;
 }
 
+/* What senders, and its reader when it gives room back, have to look at. */
+static uint32_t waiting_bits(const struct troupe_behaviour *behaviour)
+{
+    const struct troupe_overload *overload = behaviour->overload;
+    uint32_t bits = behaviour->memory_max > 0 ? TRP_WAITING_METERED : 0;
+
+    if (trp_likely(overload == NULL)) {
+        return bits;
+    }
+    return TRP_WAITING_METERED |
+           (overload->expire_ms > 0 || overload->codel || overload->aged ? TRP_WAITING_STAMPED : 0);
+}
+
 int trp_actor_spawn(
     struct trp_context *context, const struct trp_spawn *spawn, struct troupe_actor **out_actor)
 {
@@ -222,8 +240,12 @@ int trp_actor_spawn(
     if (error < 0) {
         goto fail_thread;
     }
-    trp_mailbox_init(&actor->mailbox, &actor->head);
     actor->behaviour = behaviour;
+    if (trp_unlikely(behaviour->overload != NULL) && trp_actor_make_extra(context, actor) == NULL) {
+        error = TROUPE_ENOMEM;
+        goto fail_cell;
+    }
+    trp_mailbox_init(&actor->mailbox, &actor->head);
     set_capacity(actor);
     actor->parent = spawn->parent;
     actor->arg = arg != NULL ? arg : spawn->arg;
@@ -241,8 +263,7 @@ int trp_actor_spawn(
     }
     /* relaxed, all: published by the pid below. */
     atomic_store_explicit(&actor->incarnation, 0, memory_order_relaxed);
-    atomic_store_explicit(
-        &actor->waiting, behaviour->memory_max > 0 ? TRP_WAITING_METERED : 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->waiting, waiting_bits(behaviour), memory_order_relaxed);
     actor->home = home_for(runtime, spawn, thread);
     actor->fiber = NULL;
     atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);
@@ -253,6 +274,8 @@ int trp_actor_spawn(
     *out_actor = actor;
     return TROUPE_OK;
 
+fail_cell:
+    trp_table_give(&runtime->table, &context->cells, actor);
 fail_thread:
     if (thread != NULL) {
         trp_thread_dismiss(thread);

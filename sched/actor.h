@@ -43,6 +43,7 @@
 #include "reclaim.h"
 
 #include <troupe/actor.h>
+#include <troupe/overload.h>
 #include <troupe/supervisor.h>
 
 struct trp_alias;
@@ -85,11 +86,14 @@ enum trp_phase {
     TRP_PHASE_DEAD,            /* waits for the grace period */
 };
 
-/** In `waiting`: how many wait; and what its reader looks at when it has given room back, see send.c and actor.c. */
-#define TRP_WAITING_COUNT 0x1fffffffU
-#define TRP_WAITING_METERED 0x20000000U /* its behaviour has a limit of memory.  Set at spawn */
-#define TRP_WAITING_PASSED 0x40000000U  /* a sender has passed the mark */
-#define TRP_WAITING_LONG 0x80000000U    /* and has told of it: the reader's, to put the mark back */
+/** In `waiting`: how many wait; whether what is sent is stamped; and what its reader looks at when it has given room back, see send.c and actor.c. */
+#define TRP_WAITING_COUNT 0x0fffffffU
+#define TRP_WAITING_STAMPED                                                                        \
+    0x10000000U /* its behaviour looks at ages: see stamp.h.  Set at spawn */
+#define TRP_WAITING_METERED                                                                        \
+    0x20000000U /* its behaviour has a limit of memory, or an overload.  Set at spawn */
+#define TRP_WAITING_PASSED 0x40000000U /* a sender has passed the mark */
+#define TRP_WAITING_LONG 0x80000000U   /* and has told of it: the reader's, to put the mark back */
 
 /** In `home`: for all its life.  Without it, as long as a callback of its waits. */
 #define TRP_HOME_PINNED 0x8000U
@@ -102,10 +106,12 @@ enum trp_signal {
     TRP_SIGNAL_ROOM =
         8, /* its fiber may find room now where it waits for some, or did a while ago: see send.c */
     TRP_SIGNAL_PRIORITY = 16, /* something has arrived that goes before the queue: see priority.h */
+    TRP_SIGNAL_OVERLOAD = 32, /* ends, because its mailbox had no room: see overload.h */
 };
 
 /** Those that others set and that its messages wait for. */
-#define TRP_SIGNAL_SENT (TRP_SIGNAL_KILL | TRP_SIGNAL_EXIT | TRP_SIGNAL_PRIORITY)
+#define TRP_SIGNAL_SENT                                                                            \
+    (TRP_SIGNAL_KILL | TRP_SIGNAL_EXIT | TRP_SIGNAL_PRIORITY | TRP_SIGNAL_OVERLOAD)
 
 /** Those for which one that parks comes back. */
 #define TRP_SIGNAL_WAKES (TRP_SIGNAL_SENT | TRP_SIGNAL_ROOM)
@@ -192,6 +198,30 @@ struct trp_extra {
 static_assert(sizeof(struct trp_extra) - sizeof(struct trp_lock) <= 512 - 40,
     "with a lock of 40 bytes it is eight lines, which is a class of pool.h");
 
+/** Of a mailbox that sheds what stands in it for too long: see sojourn.h.  The token's holder. */
+struct trp_codel {
+    uint32_t next_ms; /* when one goes, if those before it have waited too long; see sojourn.c */
+    uint32_t count;   /* of those that went since they began to */
+    bool is_above;    /* the last one had waited too long */
+    bool is_shedding;
+};
+
+/**
+ * Of a behaviour with an `overload` (overload.h): behind the extra block, which is made at the spawn, in one block with it.  Any
+ * thread, under reclaim.
+ */
+struct trp_overload {
+    _Atomic(troupe_pid)
+        redirect; /* written by the token's holder; TROUPE_NOBODY: see the behaviour */
+    _Atomic uint64_t length_max; /* the same */
+    _Atomic uint64_t bytes_max;  /* the same */
+    _Atomic uint64_t redirected; /* any thread */
+    _Atomic uint64_t transformed;
+    _Atomic uint64_t sheds[TROUPE_SHED_KINDS];
+    _Atomic uint32_t since_ms; /* any thread: a stamp, not younger than anything that is queued */
+    struct trp_codel codel;    /* the token's holder */
+};
+
 struct troupe_actor {
     /* Line 0, ingress.  Any sender, under reclaim. */
     alignas(256) struct trp_mailbox mailbox;
@@ -271,6 +301,12 @@ static inline struct trp_extra *trp_actor_extra(struct troupe_actor *actor)
 {
     /* acquire: its contents.  PAIR actor.extra: release in trp_actor_make_extra(). */
     return atomic_load_explicit(&actor->extra, memory_order_acquire);
+}
+
+/** What is set aside for the policy of one whose behaviour has an `overload`.  Any thread, under reclaim. */
+static inline struct trp_overload *trp_actor_overload(struct troupe_actor *actor)
+{
+    return (struct trp_overload *)(void *)(trp_actor_extra(actor) + 1);
 }
 
 /** How many foreign threads wait for room, of what was read from `waiting`. */

@@ -12,11 +12,14 @@
 #include "lock.h"
 #include "pool.h"
 
+#include <troupe/overload.h>
+
 /* Written by their context alone, read by whoever asks for the books: relaxed, they publish nothing, but for `exited`. */
 struct trp_counters {
     _Atomic uint64_t sent, handled, refused, shed, dead, bounced;
     _Atomic uint64_t unknown, late, skipped, spawned, exited, failures, restarts;
     _Atomic uint64_t slices, steals, parks, wakes;
+    _Atomic uint64_t sheds[TROUPE_SHED_KINDS];
 };
 
 /** Adds to a counter of one's own context. */

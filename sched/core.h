@@ -170,6 +170,12 @@ void trp_send_reserved(
 TROUPE_CHECKED int trp_send_charged(struct trp_context *context, troupe_pid to,
     struct troupe_message *first, struct troupe_message *last, uint32_t count, uint64_t bytes);
 
+/** One more try of what was refused, for overload.c: uncounted, and without a policy.  With a `margin`, of one message or more
+ * that a policy has made: up to so many above the capacity, but not through an alias.  Errors as trp_send_charged(). */
+struct trp_refused;
+TROUPE_CHECKED int trp_send_again(
+    struct trp_context *context, const struct trp_refused *refused, uint32_t margin);
+
 /** As troupe_send_wait(), from a thread that acts for the actor `sender`. */
 TROUPE_CHECKED int trp_send_wait_as(struct troupe_runtime *runtime, troupe_pid sender,
     troupe_pid to, struct troupe_message *msg, int wait_ms);
@@ -455,6 +461,9 @@ struct trp_hooks {
 
     /** After that, under no lock: what else ends with it. */
     void (*follow_alias)(struct trp_context *context, const struct trp_passage *passage);
+
+    /** Who has the name, under reclaim; or TROUPE_NOBODY. */
+    troupe_pid (*whereis)(const struct troupe_runtime *runtime, const char *name);
 
     /** The runtime stops: tells `pid` to shut down, in order.  False without memory for it: to be tried again. */
     bool (*shutdown)(struct troupe_runtime *runtime, troupe_pid pid);

@@ -26,6 +26,8 @@
 
 #include "aside.h"
 #include "core.h"
+#include "letter.h"
+#include "overload.h"
 #include "priority.h"
 #include "runtime.h"
 #include "send.h"
@@ -297,6 +299,7 @@ static bool drain_aside(struct trp_context *context, struct troupe_actor *actor)
         }
         /* What it told itself is nobody's loss. */
         dropped += (msg->flags & TRP_MESSAGE_INNER) == 0;
+        trp_letter_ended(context, actor, msg);
         trp_message_count_dropped(context, msg);
         trp_worker_retire(context, actor, msg, TROUPE_EDIED);
     }
@@ -320,6 +323,7 @@ static bool drain(struct trp_context *context, struct troupe_actor *actor)
             trp_worker_retire(context, actor, trp_message_of(spent), TROUPE_EDIED);
         }
         if (node != NULL) {
+            trp_letter_ended(context, actor, trp_message_of(node));
             trp_message_count_dropped(context, trp_message_of(node));
             count++;
         } else if (spend(context, actor)) {
@@ -350,6 +354,7 @@ static void renew(struct troupe_actor *actor)
 {
     troupe_buffer_release(last_of(actor)->reason.text);
     trp_priority_open(actor);
+    trp_overload_renew(actor);
     /* relaxed: whoever reads it has the token, or only compares. */
     atomic_fetch_add_explicit(&actor->incarnation, 1, memory_order_relaxed);
 }
@@ -498,6 +503,7 @@ static void reclaimed(struct trp_context *context, struct troupe_actor *actor)
         if (node == NULL) {
             break;
         }
+        trp_letter_ended(context, actor, trp_message_of(node));
         trp_message_count_dropped(context, trp_message_of(node));
         count++;
     }

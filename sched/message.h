@@ -9,7 +9,7 @@
  *   8  type        identity, destructor
  *  16  sender      who sent it
  *  24  size 4, block 1, kind 1, flags 2
- *  32  [extension: call, serial, held or status, deadline, flags]  body
+ *  32  [extension: call, serial, held or status, deadline, flags, stamp]  body
  */
 #ifndef TRP_MESSAGE_H
 #define TRP_MESSAGE_H
@@ -37,6 +37,7 @@ enum trp_message_kind {
     TRP_MESSAGE_NOTICE,   /* the block is a watch: a down notice or an exit signal (lib/watch.h) */
     TRP_MESSAGE_CHANGE,   /* the block is a watch of a group (lib/group.c) */
     TRP_MESSAGE_JOB,      /* the block is a blocking job that is over (blocking.h) */
+    TRP_MESSAGE_AGED,     /* as PLAIN, which it becomes when it is opened: with a stamp (stamp.h) */
 };
 
 enum trp_message_flag {
@@ -52,6 +53,7 @@ enum trp_message_flag {
     TRP_MESSAGE_OPENED = 512,  /* a NOTICE that is handled again: the runtime's part is over */
     TRP_MESSAGE_PRIORITY =
         1024, /* a NOTICE that its receiver wants before the queue: see priority.h */
+    TRP_MESSAGE_STAMPED = 2048, /* not opened yet, and it says when it was sent: see stamp.h */
 };
 
 /** Of a message whose block is not ended where it leaves the queue, but kept. */
@@ -75,7 +77,8 @@ static_assert(sizeof(struct troupe_message) == 32, "a header is half a cache lin
 /** Whether a user sent it: no tick, notice or the like. */
 static inline bool trp_message_is_sent(const struct troupe_message *msg)
 {
-    return msg->kind == TRP_MESSAGE_PLAIN || msg->kind == TRP_MESSAGE_QUESTION;
+    return msg->kind == TRP_MESSAGE_PLAIN || msg->kind == TRP_MESSAGE_QUESTION ||
+           msg->kind == TRP_MESSAGE_AGED;
 }
 
 /** How a request is to be treated (lib/call.c).  Its answer has the same flags. */
@@ -95,8 +98,9 @@ struct trp_extension {
         int32_t status;       /* of an answer: TROUPE_OK, or why there is none */
     };
     uint64_t
-        deadline_ms; /* until when what is asked on behalf of this message is wanted; TRP_NEVER */
-    uint32_t flags;  /* enum trp_call_flag */
+        deadline_ms;   /* until when what is asked on behalf of this message is wanted; TRP_NEVER */
+    uint32_t flags;    /* enum trp_call_flag */
+    uint32_t stamp_ms; /* of one that is STAMPED */
 };
 
 static_assert(sizeof(struct trp_extension) == (size_t)TRP_MESSAGE_EXTENDED * 3,
@@ -162,7 +166,9 @@ static inline struct troupe_message *trp_message_create(
         block = trp_pool_class(whole);
         msg = trp_pool_alloc(pool, block);
     } else {
-        msg = trp_memory_alloc(pool->memory, whole, TRP_CACHE_LINE);
+        /* There an extension is nothing, and nobody needs another block for what it would have in one. */
+        flags |= TRP_MESSAGE_EXTENDED;
+        msg = trp_memory_alloc(pool->memory, trp_message_head(flags) + size, TRP_CACHE_LINE);
     }
     if (trp_unlikely(msg == NULL)) {
         return NULL;

@@ -427,6 +427,9 @@ static void add_counters(struct troupe_books *books, const struct trp_counters *
     ADD(steals);
     ADD(parks);
     ADD(wakes);
+    for (unsigned kind = 0; kind < TROUPE_SHED_KINDS; kind++) {
+        ADD(sheds[kind]);
+    }
 #undef ADD
 }
 

@@ -32,9 +32,12 @@
 
 #include "core.h"
 #include "fiber.h"
+#include "letter.h"
+#include "overload.h"
 #include "priority.h"
 #include "runtime.h"
 #include "seam.h"
+#include "stamp.h"
 #include "worker.h"
 
 /* ---- the one way in ---- */
@@ -192,15 +195,14 @@ static TRP_NOINLINE int admit_large(struct trp_context *context, struct troupe_a
     if (bytes > (capacity & TRP_CHARGE_BYTES)) {
         return TROUPE_EMSGSIZE;
     }
-    /* relaxed: a waiter that comes just now may be overtaken once. */
-    if (count > capacity >> 40 || (!waited && trp_actor_waiters(atomic_load_explicit(
-                                                  &actor->waiting, memory_order_relaxed)) != 0)) {
+    if (count > capacity >> 40) {
         return TROUPE_EFULL;
     }
     return admit_above(context, actor, count, bytes, waited);
 }
 
-/* Admits `count` messages of `bytes`; `waited`: the caller is the waiter whose turn it is. */
+/* Admits `count` messages of `bytes`; whether others wait has been looked at, or the caller is the waiter whose turn it is,
+ * `waited`. */
 static int admit(struct trp_context *context, struct troupe_actor *actor, uint32_t count,
     uint64_t bytes, bool waited)
 {
@@ -208,11 +210,6 @@ static int admit(struct trp_context *context, struct troupe_actor *actor, uint32
 
     if (trp_unlikely(count > cap >> 40 || bytes > (cap & TRP_CHARGE_BYTES))) {
         return admit_large(context, actor, count, bytes, waited);
-    }
-    /* relaxed: a waiter that comes just now may be overtaken once. */
-    if (trp_unlikely(!waited && trp_actor_waiters(atomic_load_explicit(
-                                    &actor->waiting, memory_order_relaxed)) != 0)) {
-        return TROUPE_EFULL;
     }
     if (!waited && trp_fault(TRP_FAULT_FULL)) {
         return TROUPE_EFULL;
@@ -223,10 +220,80 @@ static int admit(struct trp_context *context, struct troupe_actor *actor, uint32
     return admit_above(context, actor, count, bytes, waited);
 }
 
+/* relaxed: a waiter that comes just now may be overtaken once; the bits of the spawn stand. */
+static uint32_t waiting_at(const struct troupe_actor *actor)
+{
+    return atomic_load_explicit(&actor->waiting, memory_order_relaxed);
+}
+
+static bool is_stamping(const struct troupe_actor *actor)
+{
+    return (waiting_at(actor) & TRP_WAITING_STAMPED) != 0;
+}
+
+/* What a chain will weigh in this mailbox. */
+static uint64_t weigh(
+    const struct troupe_actor *actor, struct troupe_message *first, uint32_t count)
+{
+    bool stamping = actor != NULL && is_stamping(actor);
+    struct troupe_message *msg = first;
+    uint64_t bytes = 0;
+
+    for (;;) {
+        bytes += stamping ? trp_stamp_weight(msg) : trp_message_weight(msg);
+        if (--count == 0) {
+            return bytes;
+        }
+        /* relaxed: the chain is ours. */
+        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
+    }
+}
+
+/* Admitted messages get their stamps, if they are to have any. */
+static void stamp(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message **first, struct troupe_message **last, uint32_t count)
+{
+    uint32_t now_ms;
+
+    if (!is_stamping(actor)) {
+        return;
+    }
+    now_ms = trp_stamp_ms(trp_port_now_ns());
+    trp_stamp_chain(&context->pool, &actor->charge, now_ms, first, last, count);
+    if (trp_mailbox_is_parked(&actor->mailbox)) {
+        /* relaxed: a number.  Nothing is queued that is older. */
+        atomic_store_explicit(&trp_actor_overload(actor)->since_ms, now_ms, memory_order_relaxed);
+    }
+}
+
+/* Somebody waits for room, or what is sent is to be stamped. */
+static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, uint32_t count)
+{
+    uint64_t bytes = weigh(actor, first, count);
+
+    if (bytes > (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
+        return TROUPE_EMSGSIZE;
+    }
+    return trp_actor_waiters(waiting_at(actor)) == 0 ? admit(context, actor, count, bytes, false)
+                                                     : TROUPE_EFULL;
+}
+
+/* Admits what a policy has made, up to so many messages above the capacity, within its bytes.  Where a policy makes
+ * something nobody waits. */
+static int admit_into_margin(
+    struct troupe_actor *actor, uint32_t margin, uint32_t count, uint64_t bytes)
+{
+    uint64_t cap = trp_actor_capacity(actor->behaviour) + TRP_CHARGE_ONE * margin;
+
+    return trp_charge_take_within(&actor->charge, cap, count, bytes);
+}
+
 /* ---- through an alias ---- */
 
 /* Chains that lead to nobody end here. */
-static void drop(struct trp_context *context, struct troupe_message *first, uint32_t count)
+static void drop(
+    struct trp_context *context, troupe_pid to, struct troupe_message *first, uint32_t count)
 {
     struct troupe_message *msg = first;
 
@@ -234,6 +301,7 @@ static void drop(struct trp_context *context, struct troupe_message *first, uint
         /* relaxed: the chain is ours.  Of the last one it is no message. */
         struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
 
+        trp_letter_lost(context, to, msg);
         trp_message_count_dropped(context, msg);
         trp_message_dispose(context, msg, TROUPE_EGONE);
         msg = trp_message_of(next);
@@ -269,26 +337,28 @@ static struct troupe_message *last_of(struct troupe_message *first, uint32_t cou
 static int pass(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
     struct parcel *parcel)
 {
+    struct troupe_message *last;
+
     if (extra->shut || !trp_hooks.find_alias(extra, parcel->to, &parcel->passage)) {
         return TROUPE_EGONE;
     }
     if (parcel->passage.once) {
         parcel->count = 1;
-        parcel->bytes = trp_message_weight(parcel->first);
     }
     /* relaxed: as in admit(), which calls nobody while we have the lock. */
     if (!parcel->waited &&
         trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) != 0) {
         return TROUPE_EFULL;
     }
+    parcel->bytes = weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
+    last = last_of(parcel->first, parcel->count);
+    stamp(context, actor, &parcel->first, &last, parcel->count);
     mark_charged(parcel->first, parcel->count);
     if (parcel->passage.priority) {
         trp_priority_push(extra, parcel->first, parcel->count);
         parcel->signalled = true;
     } else {
-        struct troupe_message *last = last_of(parcel->first, parcel->count);
-
         parcel->scheduled = trp_mailbox_push(&actor->mailbox, &parcel->first->node, &last->node);
     }
     if (parcel->passage.once) {
@@ -335,9 +405,9 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
             pass_mark(actor);
         }
         follow(context, actor, &parcel);
-        drop(context, rest, count - parcel.count);
+        drop(context, alias, rest, count - parcel.count);
     } else if (error == TROUPE_EGONE) {
-        drop(context, first, count);
+        drop(context, alias, first, count);
         error = TROUPE_OK;
     } else {
         /* Instead of admit(), which had no right to call anybody. */
@@ -355,14 +425,37 @@ static TRP_NOINLINE int send_elsewhere(struct trp_context *context, troupe_pid t
 
 /* ---- the way in for what is charged ---- */
 
-static TRP_NOINLINE int refused(struct trp_context *context, uint32_t count, int error)
+/* What they weigh is added up anew: whoever finds room need not keep it in mind. */
+static TRP_NOINLINE int refused(struct trp_context *context, troupe_pid to,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count, int error)
 {
-    trp_count(&context->counters.refused, count);
+    struct trp_refused all = {to, first, last, count, weigh(NULL, first, count)};
+
     if (error == TROUPE_EFULL && context->worker != NULL) {
         /* Who found no room ends its slice after this message: the reader gets the processor, and makes room. */
         context->worker->limit = 0;
     }
+    if (error == TROUPE_EFULL) {
+        error = trp_overload_act(context, &all);
+    }
+    if (error < 0) {
+        trp_count(&context->counters.refused, count);
+    }
     return error;
+}
+
+static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count)
+{
+    int error = admit_with_care(context, actor, first, count);
+
+    if (error < 0) {
+        return refused(context, trp_actor_pid(actor), first, last, count, error);
+    }
+    stamp(context, actor, &first, &last, count);
+    mark_charged(first, count);
+    place(context, actor, first, last);
+    return TROUPE_OK;
 }
 
 int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_message *first,
@@ -374,13 +467,34 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
     trp_count(&context->counters.sent, count);
     if (trp_unlikely(actor == NULL)) {
         error = send_elsewhere(context, to, first, count, bytes);
-        return error < 0 ? refused(context, count, error) : TROUPE_OK;
+        return error < 0 ? refused(context, to, first, last, count, error) : TROUPE_OK;
+    }
+    if (trp_unlikely((waiting_at(actor) & (TRP_WAITING_COUNT | TRP_WAITING_STAMPED)) != 0)) {
+        return send_with_care(context, actor, first, last, count);
     }
     error = admit(context, actor, count, bytes, false);
     if (trp_unlikely(error < 0)) {
-        return refused(context, count, error);
+        return refused(context, trp_actor_pid(actor), first, last, count, error);
     }
     mark_charged(first, count);
+    place(context, actor, first, last);
+    return TROUPE_OK;
+}
+
+int trp_send_again(struct trp_context *context, const struct trp_refused *refused, uint32_t margin)
+{
+    struct troupe_actor *actor = trp_table_find(&context->runtime->table, refused->to);
+    struct troupe_message *first = refused->first;
+    struct troupe_message *last = refused->last;
+
+    if (actor == NULL) {
+        return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
+    }
+    TROUPE_TRY(margin > 0 ? admit_into_margin(
+                                actor, margin, refused->count, weigh(actor, first, refused->count))
+                          : admit_with_care(context, actor, first, refused->count));
+    stamp(context, actor, &first, &last, refused->count);
+    mark_charged(first, refused->count);
     place(context, actor, first, last);
     return TROUPE_OK;
 }
@@ -489,7 +603,7 @@ void trp_send_admit(struct trp_context *context, struct troupe_actor *actor, boo
     trp_lock_give(&extra->lock);
 }
 
-void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor)
+void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor, uint64_t given)
 {
     /* acquire: the mark that was raised.  PAIR send.mark: pass_mark(). */
     uint32_t waiting = atomic_load_explicit(&actor->waiting, memory_order_acquire);
@@ -501,6 +615,9 @@ void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor)
         fall_below(actor);
     }
     if (waiting & TRP_WAITING_METERED) {
+        if (actor->behaviour->overload != NULL) {
+            trp_overload_note(actor, given);
+        }
         (void)trp_actor_meter(actor);
     }
 }
@@ -566,10 +683,13 @@ static void step_out(struct trp_context *context, struct troupe_actor *actor,
 static int enter(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
     struct parcel *parcel)
 {
+    struct troupe_message *last = parcel->first;
+
     if (trp_pid_is_alias(parcel->to)) {
         return pass(context, actor, extra, parcel);
     }
     TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
+    stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;
     return TROUPE_OK;
 }
@@ -588,14 +708,14 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
 {
     struct troupe_actor *actor = trp_actor_find(context->runtime, waiter->at);
     struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(context, actor) : NULL;
-    struct troupe_message *msg = waiter->msg;
-    struct parcel parcel = {
-        .to = waiter->to, .first = msg, .count = 1, .bytes = waiter->bytes, .waited = true};
+    struct parcel parcel = {.to = waiter->to, .first = waiter->msg, .count = 1, .waited = true};
     int error = TROUPE_EFULL;
 
     if (actor == NULL) {
         return TROUPE_EGONE;
     }
+    waiter->bytes = weigh(actor, waiter->msg, 1);
+    parcel.bytes = waiter->bytes;
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
@@ -618,7 +738,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         if (trp_pid_is_alias(waiter->to)) {
             follow(context, actor, &parcel);
         } else {
-            place(context, actor, msg, msg);
+            place(context, actor, parcel.first, parcel.first);
         }
     }
     if (error != TROUPE_EFULL) {
@@ -659,7 +779,7 @@ static int end_in_vain(struct trp_context *context, const struct trp_waiter *wai
 {
     trp_count(&context->counters.sent, 1);
     if (error == TROUPE_EGONE && trp_pid_is_alias(waiter->to)) {
-        drop(context, waiter->msg, 1);
+        drop(context, waiter->to, waiter->msg, 1);
         return TROUPE_OK;
     }
     trp_count(&context->counters.refused, 1);

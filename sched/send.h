@@ -14,9 +14,9 @@ struct trp_fiber;
  * then nothing is queued whatever the charge says; or whoever took its own charge back. */
 void trp_send_admit(struct trp_context *context, struct troupe_actor *actor, bool parked);
 
-/** The reader of `actor` has given room back, and `waiting` was not 0: lets in who waits, puts back the mark of a queue that
- * is not long any more, and looks at its memory. */
-void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor);
+/** The reader of `actor` has given `given` back, as in the charge, and `waiting` was not 0: lets in who waits, puts back the
+ * mark of a queue that is not long any more, and looks at its memory and at how full it was. */
+void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor, uint64_t given);
 
 /** Wakes all that wait: the actor has ended. */
 void trp_send_release_waiters(struct trp_context *context, struct troupe_actor *actor);

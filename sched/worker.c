@@ -13,9 +13,13 @@
 #include "core.h"
 #include "exit.h"
 #include "fiber_cross.h"
+#include "letter.h"
+#include "overload.h"
 #include "runtime.h"
 #include "seam.h"
 #include "send.h"
+#include "sojourn.h"
+#include "stamp.h"
 
 /** Slices between two looks at the clock, the wheel and the cells that came back. */
 #define DUTY_SLICES 16
@@ -307,14 +311,17 @@ void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor
 /* Gives back the room of what was handled. */
 TRP_INLINE void credit(struct trp_worker *worker, struct troupe_actor *actor)
 {
-    if (worker->charged > 0) {
-        trp_charge_give(&actor->charge, worker->charged, worker->charged_bytes);
+    uint32_t count = worker->charged;
+    uint64_t bytes = worker->charged_bytes;
+
+    if (count > 0) {
+        trp_charge_give(&actor->charge, count, bytes);
         worker->charged = 0;
         worker->charged_bytes = 0;
         /* relaxed: a waiter that we miss here has not seen our room either, looks again after it registered, or is
          * seen at the next credit or after parking.  See send.c. */
         if (trp_unlikely(atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
-            trp_send_made_room(&worker->context, actor);
+            trp_send_made_room(&worker->context, actor, TRP_CHARGE_ONE * count + bytes);
         }
     }
 }
@@ -370,7 +377,7 @@ static void retire_node(
 static bool is_owned(const struct troupe_message *msg)
 {
     return msg->kind != TRP_MESSAGE_PLAIN && msg->kind != TRP_MESSAGE_REPLY &&
-           msg->kind != TRP_MESSAGE_QUESTION;
+           msg->kind != TRP_MESSAGE_QUESTION && msg->kind != TRP_MESSAGE_AGED;
 }
 
 /* What was taken out is not for anybody any more: another column of the books, but part of the slice. */
@@ -388,6 +395,8 @@ int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg)
     switch (msg->kind) {
     case TRP_MESSAGE_PLAIN:
         return TRP_OPEN_DELIVER;
+    case TRP_MESSAGE_AGED:
+        return trp_sojourn_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
     case TRP_MESSAGE_TICK:
         status = trp_tick_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
         break;
@@ -395,6 +404,9 @@ int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg)
         status = trp_io_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
         break;
     default:
+        if (trp_unlikely(trp_stamp_is_on(msg)) && !trp_sojourn_open(actor, msg)) {
+            return TROUPE_OK;
+        }
         status = trp_hooks.open(actor, msg);
     }
     if (status == TRP_OPEN_LATE || status == TRP_OPEN_SKIP) {
@@ -621,6 +633,7 @@ static void pull_exit(struct trp_worker *worker, struct troupe_actor *actor)
             worker->handled++;
             return;
         }
+        trp_letter_ended(&worker->context, actor, msg);
         trp_message_count_dropped(&worker->context, msg);
         if (!is_owned(msg)) {
             trp_message_empty(msg);
@@ -663,6 +676,10 @@ static bool heed_signals(struct trp_worker *worker, struct troupe_actor *actor)
     if (signals & TRP_SIGNAL_KILL) {
         set_error(worker, 0);
         worker->reason.kind = TROUPE_EXIT_KILLED;
+        return true;
+    }
+    if (signals & TRP_SIGNAL_OVERLOAD) {
+        trp_overload_fail(actor);
         return true;
     }
     /* acq_rel: a bit that is set again after this comes after its message, which is_condemned() and accept see; or after

@@ -80,6 +80,8 @@ typedef int (*troupe_main_fn)(struct troupe_actor *self, const void *arg);
 #define TROUPE_STACK_DEFAULT 61440
 #define TROUPE_STACK_MAX 1044480
 
+struct troupe_overload;
+
 /**
  * A behaviour is static: it must outlive every actor that has it.
  *
@@ -104,6 +106,9 @@ struct troupe_behaviour {
     size_t stack_size;   /* of callbacks that may wait, in bytes; 0: TROUPE_STACK_DEFAULT, with
                             `thread` TROUPE_STACK_MAX */
     uint64_t memory_max; /* bytes; 0: no limit.  See below */
+    const struct troupe_overload
+        *overload; /* what a full mailbox does; NULL: it refuses.  As static
+                                               as this: see overload.h */
 };
 
 struct troupe_via;

@@ -14,6 +14,7 @@
  *                               handled, wholly, in part, or yet to come
  *   status TROUPE_EDIED         the actor died with the request queued (it was not handled), being handled, or held (it may
  *                               have been, in part)
+ *   status TROUPE_EOVERLOAD     the actor's mailbox gave the request up (overload.h): it was not handled and will not be
  *   status TROUPE_EUNANSWERED   the actor let the request go without an answer: it did what it wanted with it
  *   any other negative status   what the actor gave to troupe_reply_error()
  *

@@ -13,6 +13,8 @@
  * Room comes back when the receiver's turn ends or its mailbox is empty, not with each message: at most 64 messages
  * later.
  *
+ * What finds no room is refused, unless the receiver's behaviour has another policy: see overload.h.
+ *
  * On every error the message is still the caller's.  Messages from one sender to one actor arrive in
  * the order sent.
  *

@@ -20,6 +20,7 @@
 #define TROUPE_RUNTIME_H
 
 #include "troupe/message.h"
+#include "troupe/overload.h"
 
 TROUPE_BEGIN_DECLS
 
@@ -166,6 +167,8 @@ struct troupe_runtime_options {
     uint32_t queue_high;       /* a mailbox with more messages is reported (QUEUE_LONG) [none] */
     uint32_t queue_low;        /* one with as few is again (QUEUE_SHORT) [half of queue_high] */
     enum troupe_faults faults; /* of an actor's code [TROUPE_FAULTS_TELL] */
+    troupe_dead_letter_fn on_dead_letter; /* shown what is given up: see overload.h [nobody is] */
+    void *dead_letter_context;
 };
 
 /**
@@ -253,10 +256,12 @@ TROUPE_API void troupe_detach(void);
  * exact when nothing runs; otherwise each number is a little old.
  */
 struct troupe_books {
-    uint64_t sent;     /* given to a send, replies, ticks, signals and notices included */
-    uint64_t handled;  /* a handler or continuation was entered, or the runtime took note of it */
-    uint64_t refused;  /* handed back to the sender; a wait for room begins with a refusal */
-    uint64_t shed;     /* given up by a mailbox's policy; no mailbox has one yet */
+    uint64_t sent;    /* given to a send, replies, ticks, signals and notices included */
+    uint64_t handled; /* a handler or continuation was entered, or the runtime took note of it */
+    uint64_t refused; /* handed back to the sender; a wait for room begins with a refusal */
+    uint64_t
+        shed; /* given up by a mailbox's policy: see overload.h; of a request the answer that says so is a
+                          message of its own */
     uint64_t dead;     /* reached an actor that had ended, or an answer nobody waits for any more */
     uint64_t bounced;  /* requests to an actor that ended; the answer is a message of its own */
     uint64_t queued;   /* accepted and not yet in another column */
@@ -273,7 +278,9 @@ struct troupe_books {
     uint64_t wakes;    /* times a worker was woken */
     uint64_t stuck;    /* handlers reported as stuck */
     uint64_t memory;   /* bytes held from the allocator */
-    uint64_t unreported; /* reports that were left out, because there were too many */
+    uint64_t unreported;               /* reports that were left out, because there were too many */
+    uint64_t sheds[TROUPE_SHED_KINDS]; /* user's messages given up, by kind; ENDED is of dead and
+                                          bounced, the others are shed */
 };
 
 /** Reads the books.  Any thread, workers too.  TROUPE_EINVAL, TROUPE_EFORKED. */

@@ -24,6 +24,7 @@ const struct scenario scenarios[] = {
     {.name = "watchdog", .run = scenario_watchdog},
     {.name = "fiber", .run = scenario_fiber},
     {.name = "room", .run = scenario_room},
+    {.name = "overload", .run = scenario_overload},
     {.name = "contain", .run = scenario_contain},
     {.name = "blocking", .run = scenario_blocking},
     {.name = "thread", .run = scenario_thread},
@@ -95,6 +96,8 @@ bool scene_open(struct scene *scene, int workers)
         .allocator = &scene->allocator,
         .limits = scene->limits,
         .faults = scene->faults,
+        .on_dead_letter = scene->on_dead_letter,
+        .dead_letter_context = scene->dead_letter_context,
     };
 
     scene->allocator = test_allocator_of(&scene->memory);

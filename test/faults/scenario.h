@@ -43,6 +43,8 @@ struct scene {
     struct troupe_limits limits;
     int watchdog_ms; /* [none] */
     enum troupe_faults faults;
+    troupe_dead_letter_fn on_dead_letter;
+    void *dead_letter_context;
     _Atomic unsigned reports;
 };
 
@@ -126,6 +128,9 @@ void scenario_group_churn(void);
 /* scenario_call.c */
 void scenario_ask(void);
 void scenario_thread_call(void);
+
+/* scenario_overload.c */
+void scenario_overload(void);
 
 /* scenario_reference.c */
 void scenario_reference(void);

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * overload.h - what a full mailbox does, and who is told of what it gives up.
+ *
+ * A mailbox is bounded (mailbox.h).  What becomes of a message that finds no room is said by the behaviour of whoever has the
+ * mailbox, in a `struct troupe_overload` that many behaviours may share:
+ *
+ *   REJECT       it is refused: TROUPE_EFULL, the message stays the sender's, who may wait for room or try later.  The default
+ *   DROP_NEWEST  it is shed; its sender is told TROUPE_OK.  For what is worth nothing when it comes late: samples, ticks
+ *   REDIRECT     it goes to another mailbox instead, and once: what that one has no room for is refused, whatever policy it has
+ *   TRANSFORM    a function makes a smaller message of it, which has a margin of its own above the capacity, or sheds it
+ *   EXIT         it is refused, and the receiver ends: for one that must not be late, and whose supervisor starts it afresh
+ *
+ * Only what is charged is ever shed: answers, exit signals, notices, ticks and readiness have room of their own.  A policy
+ * is asked where a send has been refused, and at no other time; a mailbox with room costs what it did.
+ *
+ * A policy other than REJECT and EXIT acts at once: nobody waits for room in such a mailbox, in no form of send, as long as it
+ * has something to do with the message.  So it is with messages through an alias; one that ends with its first message is not
+ * spent by one that is shed or redirected.
+ *
+ * Beside its policy a mailbox may shed what has waited for too long, when its turn comes: all that is older than `expire_ms`,
+ * or, with `codel`, a few, so that those wait less that come after them.  CoDel looks at the time alone: when all have waited
+ * longer than the target for an interval, one goes; the next ones go after that interval divided by the square root of 2, 3, ..,
+ * until one has waited less, or is the only one.  So a burst is let through, and a queue that stands is not.  Both cost a look at the
+ * clock on each side, and where a body leaves its block no 4 bytes to spare the move into a larger one, which the message then
+ * weighs; without memory for that it goes without an age, and is never too old.  A request may say itself until when it is
+ * wanted: see call.h.
+ *
+ * A request that is shed has an outcome as any other: its asker is told TROUPE_EOVERLOAD, or, if it was too old, TROUPE_EEXPIRED, once, and it was not handled.  One
+ * that is redirected or transformed is answered by whoever handles it.
+ *
+ * What is shed is counted, by kind (books.sheds; troupe_mailbox_info()), its body is destroyed, and before that it is shown to
+ * options.on_dead_letter, as is what is left in the queue of an actor that ends.
+ */
+#ifndef TROUPE_OVERLOAD_H
+#define TROUPE_OVERLOAD_H
+
+#include "troupe/message.h"
+
+TROUPE_BEGIN_DECLS
+
+/** What becomes of a message that finds no room. */
+enum troupe_overload_policy {
+    TROUPE_OVERLOAD_REJECT,
+    TROUPE_OVERLOAD_DROP_NEWEST,
+    TROUPE_OVERLOAD_REDIRECT,
+    TROUPE_OVERLOAD_TRANSFORM,
+    TROUPE_OVERLOAD_EXIT,
+};
+
+/** Why a message was given up. */
+enum troupe_shed {
+    TROUPE_SHED_ENDED,  /* its receiver ended before it came to it: books.dead, or books.bounced */
+    TROUPE_SHED_NEWEST, /* no room: DROP_NEWEST */
+    TROUPE_SHED_TRANSFORM, /* no room, and TRANSFORM made nothing of it, or nothing that found room */
+    TROUPE_SHED_EXPIRED,   /* it had waited for expire_ms when its turn came */
+    TROUPE_SHED_CODEL,     /* it had waited for long, and so had those before it: codel */
+    TROUPE_SHED_KINDS,     /* how many there are */
+};
+
+/** The kind in a word or two: "ended", "newest", "transform", "expired", "codel"; "unknown" for any other number.  Static.  Any thread. */
+TROUPE_API const char *troupe_shed_name(enum troupe_shed kind);
+
+/** The longest body that a transformation makes, in bytes. */
+#define TROUPE_SMALLER_MAX 512
+
+/** What is to be sent instead of a message. */
+struct troupe_smaller {
+    const struct troupe_type *type;
+    size_t size; /* of the body */
+    unsigned char body[TROUPE_SMALLER_MAX];
+};
+
+/**
+ * Makes a smaller message of `msg`, which found no room.
+ *
+ * Threads  the sender's: inside its send.  So it knows nothing of the receiver's state, and may run many times at once.  Must not
+ *          block, nor call into the runtime
+ * Owns     `msg` is borrowed, and its body destroyed afterwards: what the new body refers to is a reference of its own
+ * Returns  false: nothing is made of it, and it is shed.  A size that the type does not have counts as that
+ */
+typedef bool (*troupe_transform_fn)(
+    const struct troupe_message *msg, struct troupe_smaller *out_smaller);
+
+/**
+ * How a behaviour's mailbox deals with more than it can take.  Static, as the behaviour that names it.  Zero is the default
+ * everywhere.
+ */
+struct troupe_overload {
+    enum troupe_overload_policy policy;
+    const char *
+        redirect; /* REDIRECT: to whoever has this name; NULL: as troupe_overload_redirect() says */
+    troupe_transform_fn transform; /* TRANSFORM: required */
+    uint32_t margin; /* TRANSFORM: messages above the capacity that what was made may use; at most
+                        TROUPE_CAPACITY_MAX / 4 [a quarter of the capacity, at least one] */
+    uint32_t
+        expire_ms; /* who has waited for so long is shed in its turn; at most a day [nobody is] */
+    bool codel;    /* so are some, while all wait for long */
+    uint32_t codel_target_ms;   /* how long that is [10] */
+    uint32_t codel_interval_ms; /* and for how long they have to, first; at most a minute [100] */
+    bool aged; /* ages are known (troupe_mailbox_info()), also if nothing depends on them */
+};
+
+/**
+ * Says to whom `self` redirects from now on what its mailbox has no room for, whatever its behaviour's `redirect` names.
+ * TROUPE_NOBODY: that one again; without a name, what finds no room is refused.  Forgotten when this life ends.
+ *
+ * Threads  a callback of `self`, whose behaviour redirects
+ * Errors   TROUPE_EINVAL  it does not; `to` is `self`, or an alias
+ */
+TROUPE_API TROUPE_CHECKED int troupe_overload_redirect(struct troupe_actor *self, troupe_pid to);
+
+/* ---- dead letters ---- */
+
+/** A user's message that was given up.  Good until the hook returns. */
+struct troupe_dead_letter {
+    enum troupe_shed kind;
+    bool request;  /* somebody waits for an answer, and will be told that there is none */
+    troupe_pid to; /* whose mailbox gave it up; of one that ended, a pid that nobody has any more */
+    const char *actor;                /* the name of its behaviour */
+    const struct troupe_message *msg; /* to look at; see troupe_dead_letter_take() */
+};
+
+/**
+ * Shown each user's message that is given up.  Not shown: messages that are refused, which are still their sender's; requests and
+ * answers that came too late (books.skipped, books.late); and what is given up inside the hook, on the same thread, which is
+ * counted alone.
+ *
+ * Threads  whichever gives it up: a sender's inside its send, the worker of a receiver that ends.  Many at the same time
+ * Limits   must not block, stop or destroy the runtime, or call into another one.  Sending a message is fine
+ */
+typedef void (*troupe_dead_letter_fn)(void *context, const struct troupe_dead_letter *letter);
+
+/**
+ * Makes a message of its own of a dead letter: to keep it, or to send it elsewhere.  Of a request the body only: its asker is
+ * told that there is no answer.
+ *
+ * Threads  the hook, with the letter that it was called with, once
+ * Owns     the caller, as of troupe_message_create()
+ * Errors   TROUPE_EINVAL  taken before
+ *          TROUPE_ENOMEM  it ends when the hook returns
+ * Cost     a copy of the body's bytes; what they refer to moves
+ */
+TROUPE_API TROUPE_CHECKED int troupe_dead_letter_take(
+    const struct troupe_dead_letter *letter, struct troupe_message **out_msg);
+
+/* ---- a look at a mailbox ---- */
+
+struct troupe_mailbox_info {
+    uint32_t length;         /* charged messages; those of a turn count until it ends */
+    uint32_t capacity;       /* messages */
+    uint64_t bytes;          /* that they weigh */
+    uint64_t capacity_bytes; /* bytes */
+    uint32_t waiters;        /* threads and fibers that wait for room in it */
+    uint32_t oldest_ms; /* nothing that is queued or being handled is older; where ages are known,
+                                otherwise 0 */
+    /* Of a mailbox whose behaviour has an `overload`, otherwise 0; since the actor was spawned: */
+    uint32_t length_max; /* the most that was queued, as seen when room came back */
+    uint64_t bytes_max;  /* the same in bytes */
+    uint64_t redirected; /* messages */
+    uint64_t transformed;
+    uint64_t
+        sheds[TROUPE_SHED_KINDS]; /* given up, by kind; ENDED: with a life of one that keeps its
+                                          mailbox */
+};
+
+/**
+ * Looks at the mailbox of `pid`.  A moment's view; numbers that belong together may be of moments a little apart.
+ *
+ * Threads  any
+ * Errors   TROUPE_EGONE, TROUPE_EINVAL
+ * Cost     O(1), no lock
+ */
+#define troupe_mailbox_info(runtime, pid, out_info)                                                \
+    troupe_mailbox_info_sized((runtime), (pid), (out_info), sizeof(struct troupe_mailbox_info))
+TROUPE_API TROUPE_CHECKED int troupe_mailbox_info_sized(struct troupe_runtime *runtime,
+    troupe_pid pid, struct troupe_mailbox_info *out_info, size_t info_size);
+
+TROUPE_END_DECLS
+
+#endif

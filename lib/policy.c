@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy.c - whether what a behaviour says of its mailbox makes sense.
+ */
+#include "policy.h"
+
+#include "name_table.h"
+
+#include <troupe/mailbox.h>
+
+/** Far below what makes a difference of stamps wrap. */
+#define AGE_MAX_MS (24U * 60 * 60 * 1000)
+#define INTERVAL_MAX_MS (60U * 1000)
+
+const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
+{
+    const struct troupe_overload *overload = behaviour->overload;
+
+    if (overload == NULL) {
+        return NULL;
+    }
+    if ((unsigned)overload->policy > TROUPE_OVERLOAD_EXIT) {
+        return "behaviour: the policy of its overload is none of enum troupe_overload_policy";
+    }
+    if (overload->policy == TROUPE_OVERLOAD_TRANSFORM && overload->transform == NULL) {
+        return "behaviour: its overload is to transform, and has no transform";
+    }
+    if (overload->redirect != NULL && !trp_name_is_valid(overload->redirect)) {
+        return "behaviour: its overload redirects to what is no valid name";
+    }
+    if (overload->margin > TROUPE_CAPACITY_MAX / 4) {
+        return "behaviour: the margin of its overload is above TROUPE_CAPACITY_MAX / 4";
+    }
+    if (overload->expire_ms > AGE_MAX_MS) {
+        return "behaviour: the expire_ms of its overload is above a day";
+    }
+    if (overload->codel_target_ms > INTERVAL_MAX_MS ||
+        overload->codel_interval_ms > INTERVAL_MAX_MS) {
+        return "behaviour: target or interval of its codel is above a minute";
+    }
+    return NULL;
+}
