@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* gate: a thread waits for what an actor has to say, and either may leave first. */
-#include "gate.h"
+/* latch: a thread waits for what an actor has to say, and either may leave first. */
+#include "latch.h"
 #include "test/support/allocator.h"
 
 #include <criterion/criterion.h>
@@ -18,40 +18,40 @@ static struct troupe_runtime *open_runtime(void)
     return runtime;
 }
 
-static struct trp_gate *gate_of(struct troupe_runtime *runtime)
+static struct trp_latch *latch_of(struct troupe_runtime *runtime)
 {
-    struct trp_gate *gate;
+    struct trp_latch *latch;
 
-    cr_assert_eq(trp_gate_create(runtime, &gate), TROUPE_OK);
-    return gate;
+    cr_assert_eq(trp_latch_create(runtime, &latch), TROUPE_OK);
+    return latch;
 }
 
-Test(gate, one_that_nobody_opens_times_out)
+Test(latch, one_that_nobody_opens_times_out)
 {
     struct troupe_runtime *runtime = open_runtime();
-    struct trp_gate *gate = gate_of(runtime);
+    struct trp_latch *latch = latch_of(runtime);
     struct trp_outcome outcome;
 
-    cr_assert_eq(trp_gate_wait(gate, 0, &outcome), TROUPE_ETIMEDOUT);
-    cr_assert_eq(trp_gate_wait(gate, 1, &outcome), TROUPE_ETIMEDOUT);
-    trp_gate_drop(gate);
-    trp_gate_drop(gate);
+    cr_assert_eq(trp_latch_wait(latch, 0, &outcome), TROUPE_ETIMEDOUT);
+    cr_assert_eq(trp_latch_wait(latch, 1, &outcome), TROUPE_ETIMEDOUT);
+    trp_latch_drop(latch);
+    trp_latch_drop(latch);
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
 }
 
-Test(gate, the_first_word_stands)
+Test(latch, the_first_word_stands)
 {
     struct troupe_runtime *runtime = open_runtime();
-    struct trp_gate *gate = gate_of(runtime);
+    struct trp_latch *latch = latch_of(runtime);
     struct trp_outcome outcome = {.status = 7};
 
-    trp_gate_tell(gate, &outcome);
+    trp_latch_tell(latch, &outcome);
     outcome.status = 8;
-    trp_gate_tell(gate, &outcome);
-    cr_assert_eq(trp_gate_wait(gate, TROUPE_FOREVER, &outcome), TROUPE_OK);
+    trp_latch_tell(latch, &outcome);
+    cr_assert_eq(trp_latch_wait(latch, TROUPE_FOREVER, &outcome), TROUPE_OK);
     cr_assert_eq(outcome.status, 7);
-    trp_gate_drop(gate);
-    trp_gate_drop(gate);
+    trp_latch_drop(latch);
+    trp_latch_drop(latch);
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
 }
 
@@ -66,7 +66,7 @@ static struct trp_outcome with_text(struct troupe_runtime *runtime)
     return outcome;
 }
 
-Test(gate, a_text_that_nobody_waits_for_is_given_back)
+Test(latch, a_text_that_nobody_waits_for_is_given_back)
 {
     struct test_allocator memory = {0};
     struct troupe_allocator allocator = test_allocator_of(&memory);
@@ -74,26 +74,26 @@ Test(gate, a_text_that_nobody_waits_for_is_given_back)
     struct troupe_runtime *runtime;
     struct trp_outcome first;
     struct trp_outcome second;
-    struct trp_gate *gate;
+    struct trp_latch *latch;
     uint64_t blocks;
 
     cr_assert_eq(troupe_runtime_create(&options, &runtime), TROUPE_OK);
-    gate = gate_of(runtime);
+    latch = latch_of(runtime);
     blocks = memory.blocks;
     first = with_text(runtime);
     second = with_text(runtime);
     cr_assert_eq(memory.blocks, blocks + 2);
-    trp_gate_drop(gate);
-    trp_gate_tell(gate, &first);
-    trp_gate_tell(gate, &second);
+    trp_latch_drop(latch);
+    trp_latch_tell(latch, &first);
+    trp_latch_tell(latch, &second);
     cr_assert_eq(memory.blocks, blocks + 1, "the second one");
-    trp_gate_drop(gate);
+    trp_latch_drop(latch);
     cr_assert_eq(memory.blocks, blocks, "the first one");
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
 }
 
 struct teller {
-    struct trp_gate *gate;
+    struct trp_latch *latch;
     int status;
 };
 
@@ -102,25 +102,25 @@ static void *tell(void *arg)
     const struct teller *teller = arg;
     struct trp_outcome outcome = {.status = teller->status};
 
-    trp_gate_tell(teller->gate, &outcome);
-    trp_gate_drop(teller->gate);
+    trp_latch_tell(teller->latch, &outcome);
+    trp_latch_drop(teller->latch);
     return NULL;
 }
 
 /* Whoever drops last frees: under the sanitizers this is where a hold too few shows. */
-Test(gate, who_waits_hears_of_it_whoever_is_first, .timeout = 60)
+Test(latch, who_waits_hears_of_it_whoever_is_first, .timeout = 60)
 {
     struct troupe_runtime *runtime = open_runtime();
 
     for (int i = 1; i <= 500; i++) {
-        struct teller teller = {gate_of(runtime), i};
+        struct teller teller = {latch_of(runtime), i};
         struct trp_outcome outcome;
         pthread_t thread;
 
         cr_assert_eq(pthread_create(&thread, NULL, tell, &teller), 0);
-        cr_assert_eq(trp_gate_wait(teller.gate, TROUPE_FOREVER, &outcome), TROUPE_OK);
+        cr_assert_eq(trp_latch_wait(teller.latch, TROUPE_FOREVER, &outcome), TROUPE_OK);
         cr_assert_eq(outcome.status, i);
-        trp_gate_drop(teller.gate);
+        trp_latch_drop(teller.latch);
         cr_assert_eq(pthread_join(thread, NULL), 0);
     }
     cr_assert_eq(troupe_runtime_destroy(runtime), TROUPE_OK);
