@@ -130,6 +130,9 @@ void scenario_thread_call(void);
 /* scenario_reference.c */
 void scenario_reference(void);
 
+/* scenario_gate.c */
+void scenario_gate(void);
+
 /* scenario_tree.c */
 void scenario_strategies(void);
 void scenario_children(void);

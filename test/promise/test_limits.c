@@ -40,7 +40,7 @@ struct holder {
 };
 
 static const struct troupe_type token = TROUPE_TYPE(struct holder *);
-static const struct troupe_type tick = TROUPE_TYPE(struct holder *);
+static const struct troupe_type give_tick = TROUPE_TYPE(struct holder *);
 
 static int give_chosen(struct troupe_actor *self, void *arg);
 
@@ -64,7 +64,7 @@ static int holder_receive(struct troupe_actor *self, void *state, struct troupe_
     if (stage_is_job(self, msg, &status)) {
         return status;
     }
-    if (troupe_is(msg, &tick)) {
+    if (troupe_is(msg, &give_tick)) {
         return give_when_wanted(self, *(struct holder *const *)troupe_body(msg));
     }
     if (!troupe_is(msg, &token)) {
@@ -200,7 +200,7 @@ static int take_memory(struct troupe_actor *self, struct holder *holder, unsigne
     struct troupe_books books;
 
     if (!holder->ticks) {
-        TROUPE_TRY(troupe_tick_every(self, 1, &tick, &holder, NULL));
+        TROUPE_TRY(troupe_tick_every(self, 1, &give_tick, &holder, NULL));
         holder->ticks = true;
     }
     TROUPE_TRY(troupe_buffer_create(runtime, 0, &empty));
