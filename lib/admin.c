@@ -3,13 +3,13 @@
  * admin.c - asking a supervisor, from an actor or from a foreign thread.
  *
  * Both make the same body.  A thread cannot ask, so it spawns a helper actor that does, with the body as its
- * argument, and waits at a gate (gate.h).
+ * argument, and waits at a latch (latch.h).
  */
 #include "admin.h"
 
 #include <string.h>
 
-#include "gate.h"
+#include "latch.h"
 
 const struct troupe_type troupe_child_answer = TROUPE_TYPE(struct troupe_child_answer);
 const struct troupe_type troupe_children_answer = {
@@ -214,7 +214,7 @@ int troupe_runtime_pool_look(struct troupe_runtime *runtime, troupe_pid pool, in
 
 /* Argument of the helper; the request's body comes behind it. */
 struct question {
-    struct trp_gate *gate;
+    struct trp_latch *latch;
     troupe_pid supervisor;
     int timeout_ms;
     size_t size;
@@ -222,7 +222,7 @@ struct question {
 };
 
 struct asker {
-    struct trp_gate *gate;
+    struct trp_latch *latch;
 };
 
 static int on_answer(
@@ -236,7 +236,7 @@ static int on_answer(
     if (status == TROUPE_OK) {
         outcome.answer = *(const struct troupe_child_answer *)troupe_body(reply);
     }
-    trp_gate_tell(asker->gate, &outcome);
+    trp_latch_tell(asker->latch, &outcome);
     return TROUPE_DONE;
 }
 
@@ -261,10 +261,10 @@ static int asker_init(struct troupe_actor *self, void *state, const void *arg)
     struct asker *asker = state;
     struct trp_outcome outcome = {0};
 
-    asker->gate = question->gate;
+    asker->latch = question->latch;
     outcome.status = put_question(self, question);
     if (outcome.status < 0) {
-        trp_gate_tell(asker->gate, &outcome);
+        trp_latch_tell(asker->latch, &outcome);
         return TROUPE_DONE;
     }
     return TROUPE_OK;
@@ -284,8 +284,8 @@ static void asker_destroy(void *state)
     struct trp_outcome outcome = {.status = TROUPE_ESTOPPED};
 
     /* Nothing happens if it was told before. */
-    trp_gate_tell(asker->gate, &outcome);
-    trp_gate_drop(asker->gate);
+    trp_latch_tell(asker->latch, &outcome);
+    trp_latch_drop(asker->latch);
 }
 
 static const struct troupe_behaviour asker_behaviour = {
@@ -332,15 +332,15 @@ static int ask_from_outside(struct troupe_runtime *runtime, troupe_pid superviso
         return TROUPE_EINVAL;
     }
     head.size = body_size(wish);
-    TROUPE_TRY(trp_gate_create(runtime, &head.gate));
+    TROUPE_TRY(trp_latch_create(runtime, &head.latch));
     error = spawn_asker(runtime, &head, wish);
     if (error < 0) {
-        trp_gate_drop(head.gate); /* for the helper */
-        trp_gate_drop(head.gate);
+        trp_latch_drop(head.latch); /* for the helper */
+        trp_latch_drop(head.latch);
         return error;
     }
-    error = trp_gate_wait(head.gate, wait_ms, &outcome);
-    trp_gate_drop(head.gate);
+    error = trp_latch_wait(head.latch, wait_ms, &outcome);
+    trp_latch_drop(head.latch);
     if (error < 0 || outcome.status < 0) {
         return error < 0 ? error : outcome.status;
     }

@@ -378,7 +378,7 @@ int troupe_call_message(struct troupe_actor *self, troupe_pid to, const struct t
     }
     status = ask(self, to, type, body, timeout_ms, &wait, &outcome);
     if (status == TROUPE_OK) {
-        outcome->kind = TRP_MESSAGE_PLAIN;
+        outcome->kind = trp_message_kind_unasked(outcome);
         trp_message_set_runtime(outcome, self->runtime);
         *out_reply = outcome;
     } else if (outcome != NULL) {

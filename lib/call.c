@@ -33,6 +33,8 @@
 
 #include <troupe/call.h>
 
+#include "gate.h"
+
 /* The type of answers that carry a status only. */
 static const struct troupe_type no_answer = {"no answer", 0, NULL, true};
 
@@ -210,7 +212,7 @@ static int ask(struct troupe_actor *self, troupe_pid to, struct troupe_message *
                 : trp_send_charged(trp_context_of(self), to, msg, msg, 1, trp_message_weight(msg));
     if (error < 0) {
         msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
-        msg->kind = TRP_MESSAGE_PLAIN;
+        msg->kind = trp_message_kind_unasked(msg);
         return error;
     }
     if (terms->deadline_ms != TRP_NEVER) {
@@ -445,6 +447,7 @@ static void close_request(struct troupe_actor *self, struct troupe_message *requ
 {
     end_behalf(self, request);
     request->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
+    trp_message_end_permit(trp_context_of(self), request);
 }
 
 /* To whoever asked; nobody waits for it if that one is gone. */
@@ -568,6 +571,8 @@ static int delegate(struct troupe_actor *self, troupe_pid to, struct troupe_mess
 {
     const struct trp_extension *from = trp_message_extension(request);
     struct trp_extension *extension = trp_message_extension(msg);
+    /* One of its own stays with it, and that of the request goes back. */
+    bool inherits = (msg->flags & TRP_MESSAGE_METERED) == 0;
     int error;
 
     extension->call = from->call;
@@ -578,10 +583,16 @@ static int delegate(struct troupe_actor *self, troupe_pid to, struct troupe_mess
     msg->sender = request->sender;
     msg->kind = TRP_MESSAGE_QUESTION;
     msg->flags |= TRP_MESSAGE_REQUEST;
+    if (inherits) {
+        trp_message_move_permit(request, msg);
+    }
     error = trp_send_charged(trp_context_of(self), to, msg, msg, 1, trp_message_weight(msg));
     if (error < 0) {
+        if (inherits) {
+            trp_message_move_permit(msg, request);
+        }
         msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
-        msg->kind = TRP_MESSAGE_PLAIN;
+        msg->kind = trp_message_kind_unasked(msg);
         return error;
     }
     close_request(self, request);
@@ -777,6 +788,9 @@ static int hear(struct troupe_actor *self, struct troupe_message *request)
     struct trp_timer *record = extension->call;
     uint64_t word;
 
+    if (request->flags & TRP_MESSAGE_METERED) {
+        trp_gate_begin_permit(self->runtime, extension->permit);
+    }
     if (!is_open(request) || (extension->flags & TRP_CALL_STEADFAST)) {
         extension->flags |= TRP_CALL_HEARD;
         return TRP_OPEN_DELIVER;

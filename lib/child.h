@@ -14,16 +14,16 @@
 
 #include <troupe/supervisor.h>
 
-struct trp_gate;
+struct trp_latch;
 struct trp_tie;
 
 /** The behaviour of every supervisor; its argument is a plan. */
 extern const struct troupe_behaviour trp_supervisor_behaviour;
 
-/** Spawn options for the supervisor `spec`, which was checked; `gate` or NULL: told how the start went.  Ends with
+/** Spawn options for the supervisor `spec`, which was checked; `latch` or NULL: told how the start went.  Ends with
  * trp_supervisor_options_free(), after the spawn.  TROUPE_ENOMEM. */
 TROUPE_CHECKED int trp_supervisor_options(struct troupe_runtime *runtime,
-    const struct troupe_supervisor_spec *spec, struct trp_gate *gate,
+    const struct troupe_supervisor_spec *spec, struct trp_latch *latch,
     struct troupe_spawn_options *out_options);
 void trp_supervisor_options_free(
     struct troupe_runtime *runtime, const struct troupe_spawn_options *options);
@@ -56,8 +56,8 @@ struct trp_plan_child {
 };
 
 struct trp_plan {
-    struct trp_gate *gate; /* told when the start is over; NULL: nobody waits */
-    uint64_t size;         /* of all, in bytes */
+    struct trp_latch *latch; /* told when the start is over; NULL: nobody waits */
+    uint64_t size;           /* of all, in bytes */
     uint64_t child_count;
     uint64_t child_max;
     uint32_t pool_size; /* 0: as many as there are workers */

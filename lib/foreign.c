@@ -214,7 +214,7 @@ static struct troupe_message *accept(
     const struct call *call, struct troupe_message *answer, int *out_error)
 {
     *out_error = trp_message_extension(answer)->status;
-    answer->kind = TRP_MESSAGE_PLAIN;
+    answer->kind = trp_message_kind_unasked(answer);
     trp_message_set_runtime(answer, call->runtime);
     if (*out_error < 0) {
         troupe_message_destroy(answer);

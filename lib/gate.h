@@ -1,41 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gate.h - a foreign thread waits for what an actor has to say.
- *
- * Two parties hold a gate, the thread that waits and the actor that tells; each drops it once, whenever it is
- * done, and the second one frees it: the thread may give up waiting at any time, the actor may end without a
- * word (its destroy tells and drops).  The gate opens once; what is told later is let go.
- *
- * A gate is a pool block: should its actor never run, because the runtime was never started, it goes with the
- * runtime's pools.
+ * lib/gate.h - what hooks.c and call.c ask of gate.c: permits that messages carry, as numbers that fit in a message.
  */
 #ifndef TRP_GATE_H
 #define TRP_GATE_H
 
 #include "core.h"
 
-#include <troupe/supervisor.h>
+/** The runtime's table of gates.  TROUPE_ENOMEM. */
+TROUPE_CHECKED int trp_gates_create(struct troupe_runtime *runtime);
 
-/** What was told. */
-struct trp_outcome {
-    int status;
-    struct troupe_reason reason; /* owns its text */
-    struct troupe_child_answer answer;
-};
+/** Frees it with the gates that are left; no message has a permit any more. */
+void trp_gates_destroy(struct troupe_runtime *runtime);
 
-struct trp_gate;
+/** What `permit` was given for begins: a message with it came to its handler.  Any thread; more than once is once. */
+void trp_gate_begin_permit(struct troupe_runtime *runtime, uint32_t permit);
 
-/** A gate that is shut, held twice.  TROUPE_EINVAL on a worker's thread, which must not wait; TROUPE_ENOMEM. */
-TROUPE_CHECKED int trp_gate_create(struct troupe_runtime *runtime, struct trp_gate **out_gate);
-
-/** Opens the gate with `outcome`, whose text it takes over; lets go of the text if it was open before. */
-void trp_gate_tell(struct trp_gate *gate, const struct trp_outcome *outcome);
-
-/** Waits until it is open.  The waiting thread gets the text.  TROUPE_ETIMEDOUT. */
-TROUPE_CHECKED int trp_gate_wait(
-    struct trp_gate *gate, int wait_ms, struct trp_outcome *out_outcome);
-
-/** Gives up one of the two holds. */
-void trp_gate_drop(struct trp_gate *gate);
+/** Somebody who had `permit` has it no more.  Any thread. */
+void trp_gate_return_permit(struct troupe_runtime *runtime, uint32_t permit);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "alias.h"
 #include "call.h"
+#include "gate.h"
 #include "group.h"
 #include "job.h"
 #include "notice.h"
@@ -84,7 +85,11 @@ static int hooks_create(struct troupe_runtime *runtime)
     if (error == TROUPE_OK) {
         error = trp_shorthand_create(runtime);
     }
+    if (error == TROUPE_OK) {
+        error = trp_gates_create(runtime);
+    }
     if (error < 0) {
+        trp_shorthand_destroy(runtime);
         trp_group_destroy(runtime);
         trp_registry_destroy(runtime);
     }
@@ -93,6 +98,7 @@ static int hooks_create(struct troupe_runtime *runtime)
 
 static void hooks_destroy(struct troupe_runtime *runtime)
 {
+    trp_gates_destroy(runtime);
     trp_shorthand_destroy(runtime);
     trp_group_destroy(runtime);
     trp_registry_destroy(runtime);
@@ -105,6 +111,7 @@ const struct trp_hooks trp_hooks = {
     .shutdown = hooks_shutdown,
     .retire = hooks_retire,
     .bounce = trp_call_bounce,
+    .return_permit = trp_gate_return_permit,
     .started = trp_tie_started,
     .ending = trp_reference_close,
     .bounce_held = trp_call_bounce_held,

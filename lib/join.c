@@ -2,7 +2,7 @@
 /*
  * join.c - a foreign thread waits for the end of an actor, or an actor is told of it in a call of its own.
  *
- * For a thread a helper actor monitors the pid and opens a gate (gate.h) on which the thread waits.  It traps exits so that it
+ * For a thread a helper actor monitors the pid and opens a latch (latch.h) on which the thread waits.  It traps exits so that it
  * outlasts the actor it watches when the runtime is stopped; a thread that waited in vain sends it an exit
  * NORMAL, which is its word for "nobody waits".
  *
@@ -10,7 +10,7 @@
  * other; if both are on their way it is the notice that counts.  How a callback waits is in await.c.
  */
 #include "call.h"
-#include "gate.h"
+#include "latch.h"
 #include "monitor.h"
 
 #include <troupe/mailbox.h>
@@ -22,7 +22,7 @@ static void ignore(int result)
 }
 
 struct join {
-    struct trp_gate *gate;
+    struct trp_latch *latch;
     troupe_pid pid;
 };
 
@@ -35,7 +35,7 @@ static int join_init(struct troupe_actor *self, void *state, const void *arg)
     *join = *(const struct join *)arg;
     outcome.status = troupe_monitor(self, join->pid, &ref);
     if (outcome.status < 0) {
-        trp_gate_tell(join->gate, &outcome);
+        trp_latch_tell(join->latch, &outcome);
         return TROUPE_DONE;
     }
     return TROUPE_OK;
@@ -50,7 +50,7 @@ static int join_receive(struct troupe_actor *self, void *state, struct troupe_me
         const struct troupe_down *down = troupe_body(msg);
         struct trp_outcome outcome = {.reason = trp_reason_copy(&down->reason)};
 
-        trp_gate_tell(join->gate, &outcome);
+        trp_latch_tell(join->latch, &outcome);
         return TROUPE_DONE;
     }
     if (troupe_is(msg, &troupe_exited)) {
@@ -67,8 +67,8 @@ static void join_destroy(void *state)
     struct trp_outcome outcome = {.status = TROUPE_ESTOPPED};
 
     /* Nothing happens if it was told before. */
-    trp_gate_tell(join->gate, &outcome);
-    trp_gate_drop(join->gate);
+    trp_latch_tell(join->latch, &outcome);
+    trp_latch_drop(join->latch);
 }
 
 static const struct troupe_behaviour join_behaviour = {
@@ -91,18 +91,18 @@ int troupe_join(
     if (runtime == NULL || !trp_pid_is_actor(pid) || wait_ms < TROUPE_FOREVER) {
         return TROUPE_EINVAL;
     }
-    TROUPE_TRY(trp_gate_create(runtime, &join.gate));
+    TROUPE_TRY(trp_latch_create(runtime, &join.latch));
     error = troupe_runtime_spawn(runtime,
         (&(struct troupe_spawn_options){
             .behaviour = &join_behaviour, .arg = &join, .arg_size = sizeof join}),
         &helper);
     if (error < 0) {
-        trp_gate_drop(join.gate); /* for the helper */
-        trp_gate_drop(join.gate);
+        trp_latch_drop(join.latch); /* for the helper */
+        trp_latch_drop(join.latch);
         return error;
     }
-    error = trp_gate_wait(join.gate, wait_ms, &outcome);
-    trp_gate_drop(join.gate);
+    error = trp_latch_wait(join.latch, wait_ms, &outcome);
+    trp_latch_drop(join.latch);
     if (error < 0) {
         ignore(troupe_runtime_exit(runtime, helper, TROUPE_EXIT_NORMAL));
         return error;

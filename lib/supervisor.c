@@ -43,7 +43,7 @@
 
 #include "admin.h"
 #include "exit_signal.h"
-#include "gate.h"
+#include "latch.h"
 #include "registry.h"
 #include "tie.h"
 
@@ -58,8 +58,8 @@ void trp_supervisor_tell_start(struct trp_supervisor *sup, int status)
         return;
     }
     sup->told = true;
-    if (sup->plan->gate != NULL) {
-        trp_gate_tell(sup->plan->gate, &outcome);
+    if (sup->plan->latch != NULL) {
+        trp_latch_tell(sup->plan->latch, &outcome);
     }
     if (status == TROUPE_OK) {
         trp_tie_announce(sup->self);
@@ -383,8 +383,8 @@ static void supervisor_destroy(void *state)
     struct trp_spare *spare = &sup->spare;
 
     trp_supervisor_tell_start(sup, TROUPE_EDIED);
-    if (sup->plan->gate != NULL) {
-        trp_gate_drop(sup->plan->gate);
+    if (sup->plan->latch != NULL) {
+        trp_latch_drop(sup->plan->latch);
     }
     for (struct trp_child *child = trp_brood_first(sup); child != NULL;
          child = trp_brood_first(sup)) {

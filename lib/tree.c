@@ -6,10 +6,10 @@
 
 #include <troupe/link.h>
 
-#include "gate.h"
+#include "latch.h"
 
 int trp_supervisor_options(struct troupe_runtime *runtime,
-    const struct troupe_supervisor_spec *spec, struct trp_gate *gate,
+    const struct troupe_supervisor_spec *spec, struct trp_latch *latch,
     struct troupe_spawn_options *out_options)
 {
     size_t size = trp_plan_size(spec);
@@ -19,7 +19,7 @@ int trp_supervisor_options(struct troupe_runtime *runtime,
         return TROUPE_ENOMEM;
     }
     trp_plan_write(plan, spec);
-    plan->gate = gate;
+    plan->latch = latch;
     *out_options = (struct troupe_spawn_options){
         .behaviour = &trp_supervisor_behaviour,
         .arg = plan,
@@ -37,12 +37,12 @@ void trp_supervisor_options_free(
 }
 
 static int spawn_top(struct troupe_runtime *runtime, const struct troupe_supervisor_spec *spec,
-    struct trp_gate *gate, troupe_pid *out_pid)
+    struct trp_latch *latch, troupe_pid *out_pid)
 {
     struct troupe_spawn_options options;
     int error;
 
-    TROUPE_TRY(trp_supervisor_options(runtime, spec, gate, &options));
+    TROUPE_TRY(trp_supervisor_options(runtime, spec, latch, &options));
     error = troupe_runtime_spawn(runtime, &options, out_pid);
     trp_supervisor_options_free(runtime, &options);
     return error;
@@ -58,11 +58,11 @@ static int start_runtime(struct troupe_runtime *runtime)
 
 /* Waits for the outcome of a start.  One that failed is waited for until its name is free. */
 static int await_start(
-    struct troupe_runtime *runtime, struct trp_gate *gate, troupe_pid pid, int wait_ms)
+    struct troupe_runtime *runtime, struct trp_latch *latch, troupe_pid pid, int wait_ms)
 {
     struct trp_outcome outcome;
 
-    if (trp_gate_wait(gate, wait_ms, &outcome) < 0) {
+    if (trp_latch_wait(latch, wait_ms, &outcome) < 0) {
         trp_ignore(troupe_runtime_exit(runtime, pid, TROUPE_EXIT_SHUTDOWN));
         return TROUPE_ETIMEDOUT;
     }
@@ -75,7 +75,7 @@ static int await_start(
 int troupe_supervisor_start(struct troupe_runtime *runtime,
     const struct troupe_supervisor_spec *spec, int wait_ms, troupe_pid *out_pid)
 {
-    struct trp_gate *gate;
+    struct trp_latch *latch;
     troupe_pid pid = TROUPE_NOBODY;
     int error;
 
@@ -83,18 +83,18 @@ int troupe_supervisor_start(struct troupe_runtime *runtime,
         return TROUPE_EINVAL;
     }
     TROUPE_TRY(troupe_supervisor_check(spec, NULL));
-    TROUPE_TRY(trp_gate_create(runtime, &gate));
+    TROUPE_TRY(trp_latch_create(runtime, &latch));
     error = start_runtime(runtime);
     if (error == TROUPE_OK) {
-        error = spawn_top(runtime, spec, gate, &pid);
+        error = spawn_top(runtime, spec, latch, &pid);
     }
     if (error < 0) {
-        trp_gate_drop(gate); /* for the supervisor */
-        trp_gate_drop(gate);
+        trp_latch_drop(latch); /* for the supervisor */
+        trp_latch_drop(latch);
         return error;
     }
-    error = await_start(runtime, gate, pid, wait_ms);
-    trp_gate_drop(gate);
+    error = await_start(runtime, latch, pid, wait_ms);
+    trp_latch_drop(latch);
     if (error == TROUPE_OK) {
         *out_pid = pid;
     }

@@ -222,6 +222,9 @@ TROUPE_CHECKED bool trp_send_first(struct trp_context *context, struct troupe_ac
 /** Counts a message that will not be handled: a request as bounced, any other as dead. */
 void trp_message_count_dropped(struct trp_context *context, const struct troupe_message *msg);
 
+/** The permit that `msg` carries, if any, goes back: `msg` ends, or has its answer.  Any context. */
+void trp_message_end_permit(struct trp_context *context, struct troupe_message *msg);
+
 /** Ends a message that is in no queue: answers an open request with `status`, destroys the body, and gives the block
  * to whose it is. */
 void trp_message_dispose(struct trp_context *context, struct troupe_message *msg, int status);
@@ -242,6 +245,7 @@ enum trp_module {
     TRP_MODULE_REGISTRY,
     TRP_MODULE_GROUPS,
     TRP_MODULE_SHORTHANDS,
+    TRP_MODULE_GATES,
     TRP_MODULE_COUNT,
 };
 void *trp_runtime_module(const struct troupe_runtime *runtime, enum trp_module module);
@@ -432,6 +436,9 @@ struct trp_hooks {
     /** An open request ends without an answer from its receiver: its own block becomes the answer
      * `status`.  The body has been destroyed.  Takes over the block. */
     void (*bounce)(struct trp_context *context, struct troupe_message *request, int status);
+
+    /** A message that carried this permit of a gate ends, or has its answer. */
+    void (*return_permit)(struct troupe_runtime *runtime, uint32_t permit);
 
     /** init is over with TROUPE_OK; not called if it failed (then the actor exits). */
     void (*started)(struct troupe_actor *self);

@@ -26,6 +26,7 @@ void trp_memory_init(
     memory->allocator = allocator != NULL ? *allocator : standard;
     memory->limit = limit;
     atomic_init(&memory->held, 0);
+    atomic_init(&memory->resting, 0);
 }
 
 void *trp_memory_alloc(struct trp_memory *memory, size_t size, size_t align)
@@ -57,4 +58,29 @@ void trp_memory_free(struct trp_memory *memory, void *block, size_t size)
     trp_callouts--;
     /* relaxed: a count. */
     atomic_fetch_sub_explicit(&memory->held, size, memory_order_relaxed);
+}
+
+void trp_memory_rest(struct trp_memory *memory, int64_t bytes)
+{
+    /* relaxed: a count.  It may be a little below 0 while two pools say what became of the same blocks. */
+    atomic_fetch_add_explicit(&memory->resting, (uint64_t)bytes, memory_order_relaxed);
+}
+
+uint64_t trp_memory_used(const struct trp_memory *memory)
+{
+    /* relaxed, both: numbers, of two moments. */
+    int64_t used = (int64_t)(atomic_load_explicit(&memory->held, memory_order_relaxed) -
+                             atomic_load_explicit(&memory->resting, memory_order_relaxed));
+
+    return used > 0 ? (uint64_t)used : 0;
+}
+
+enum trp_pressure trp_memory_pressure(const struct trp_memory *memory)
+{
+    uint64_t used = trp_memory_used(memory);
+
+    if (used < memory->limit / 10 * 8) {
+        return TRP_PRESSURE_NONE;
+    }
+    return used < memory->limit / 10 * 9 ? TRP_PRESSURE_GATES : TRP_PRESSURE_OUTSIDE;
 }

@@ -21,9 +21,18 @@ void trp_message_count_dropped(struct trp_context *context, const struct troupe_
     }
 }
 
+void trp_message_end_permit(struct trp_context *context, struct troupe_message *msg)
+{
+    if (trp_unlikely((msg->flags & TRP_MESSAGE_METERED) != 0)) {
+        msg->flags &= (uint16_t)~TRP_MESSAGE_METERED;
+        trp_hooks.return_permit(context->runtime, trp_message_extension(msg)->permit);
+    }
+}
+
 void trp_message_dispose(struct trp_context *context, struct troupe_message *msg, int status)
 {
     trp_message_empty(msg);
+    trp_message_end_permit(context, msg);
     if (msg->flags & TRP_MESSAGE_REQUEST) {
         trp_hooks.bounce(context, msg, status);
     } else {
@@ -130,7 +139,10 @@ static struct troupe_message *move_out(struct trp_context *context, struct troup
         copy->kind = TRP_MESSAGE_QUESTION;
         copy->flags |= TRP_MESSAGE_REQUEST;
         msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
+    } else if (msg->flags & TRP_MESSAGE_METERED) {
+        trp_message_set_unasked(copy, trp_message_extension(msg)->deadline_ms);
     }
+    trp_message_move_permit(msg, copy);
     trp_message_set_runtime(copy, context->runtime);
     msg->flags |= TRP_MESSAGE_EMPTIED;
     return copy;

@@ -9,7 +9,10 @@
  *   8  type        identity, destructor
  *  16  sender      who sent it
  *  24  size 4, block 1, kind 1, flags 2
- *  32  [extension: call, serial, held or status, deadline, flags, stamp]  body
+ *  32  [extension: call, serial, held or status, deadline, flags, permit, stamp]  body
+ *
+ * A message that carries a permit of a gate (METERED) is a QUESTION, whether anybody waits for an answer or not: so it leaves
+ * by the way of requests, where it is seen, and other messages need not ask.
  */
 #ifndef TRP_MESSAGE_H
 #define TRP_MESSAGE_H
@@ -54,6 +57,7 @@ enum trp_message_flag {
     TRP_MESSAGE_PRIORITY =
         1024, /* a NOTICE that its receiver wants before the queue: see priority.h */
     TRP_MESSAGE_STAMPED = 2048, /* not opened yet, and it says when it was sent: see stamp.h */
+    TRP_MESSAGE_METERED = 4096, /* its extension has a permit (lib/gate.c), which ends with it */
 };
 
 /** Of a message whose block is not ended where it leaves the queue, but kept. */
@@ -98,9 +102,10 @@ struct trp_extension {
         int32_t status;       /* of an answer: TROUPE_OK, or why there is none */
     };
     uint64_t
-        deadline_ms;   /* until when what is asked on behalf of this message is wanted; TRP_NEVER */
-    uint32_t flags;    /* enum trp_call_flag */
-    uint32_t stamp_ms; /* of one that is STAMPED */
+        deadline_ms; /* until when what is asked on behalf of this message is wanted; TRP_NEVER */
+    uint32_t flags : 4;   /* enum trp_call_flag */
+    uint32_t permit : 28; /* of one that is METERED: see lib/gate.c */
+    uint32_t stamp_ms;    /* of one that is STAMPED: see stamp.h */
 };
 
 static_assert(sizeof(struct trp_extension) == (size_t)TRP_MESSAGE_EXTENDED * 3,
@@ -121,6 +126,35 @@ static inline void *trp_message_body(const struct troupe_message *msg)
 static inline struct troupe_message *trp_message_of(struct trp_node *node)
 {
     return trp_container_of(node, struct troupe_message, node);
+}
+
+/** The kind of `msg`, which somebody sent, when nobody waits for an answer to it. */
+static inline uint8_t trp_message_kind_unasked(const struct troupe_message *msg)
+{
+    return msg->flags & TRP_MESSAGE_METERED ? TRP_MESSAGE_QUESTION : TRP_MESSAGE_PLAIN;
+}
+
+/** `msg`, of which nobody has seen the extension, is no request: what stands there says so. */
+static inline void trp_message_set_unasked(struct troupe_message *msg, uint64_t deadline_ms)
+{
+    struct trp_extension *extension = trp_message_extension(msg);
+
+    extension->call = NULL;
+    extension->serial = 0;
+    extension->deadline_ms = deadline_ms;
+    extension->flags = 0;
+    trp_list_init(&extension->held);
+}
+
+/** The permit of `from` is that of `to`, which has an extension, from here on. */
+static inline void trp_message_move_permit(struct troupe_message *from, struct troupe_message *to)
+{
+    if (from->flags & TRP_MESSAGE_METERED) {
+        trp_message_extension(to)->permit = trp_message_extension(from)->permit;
+        from->flags &= (uint16_t)~TRP_MESSAGE_METERED;
+        to->flags |= TRP_MESSAGE_METERED;
+        to->kind = TRP_MESSAGE_QUESTION;
+    }
 }
 
 /** Whether `msg`, which its user owns, is a request in its holder's list: one that was taken, and not answered, also not

@@ -139,6 +139,8 @@ static void give_chain(struct sorter *sorter, unsigned place)
     struct trp_pool *owner = sorter->places[place].owner;
     struct trp_chain *chain = chain_of(sorter->places[place].first, sorter->places[place].count);
 
+    trp_memory_rest(owner->memory,
+        (int64_t)trp_pool_size(sorter->class) * (int64_t)sorter->places[place].count);
     if (owner == sorter->pool) {
         push_home(&owner->lists[sorter->class], chain);
     } else {
@@ -209,6 +211,9 @@ static bool add_slab(struct trp_pool *pool, unsigned class)
     if (slab == NULL) {
         return false;
     }
+    /* What was left of the one before is too little for a block. */
+    trp_memory_rest(
+        pool->memory, SLAB_SIZE - (int64_t)sizeof *slab - (list->uncut_end - list->uncut));
     slab->pool = pool;
     slab->next = pool->slabs;
     slab->class = class;
@@ -244,18 +249,22 @@ static bool cut(struct trp_pool *pool, unsigned class)
              (size_t)(list->uncut_end - list->uncut) >= size);
     *link = NULL;
     list->count = count;
+    trp_memory_rest(pool->memory, -(int64_t)(size * count));
     return true;
 }
 
 /* Makes one of our own chains the list: one that came home lately, if there is one. */
-static bool take_chain(struct trp_pool *pool, struct trp_pool_list *list)
+static bool take_chain(struct trp_pool *pool, unsigned class)
 {
+    struct trp_pool_list *list = &pool->lists[class];
+
     take_inbox(pool);
     if (list->home == NULL) {
         return false;
     }
     list->count = chain_count(list->home);
     list->free = blocks_of(pop_home(list));
+    trp_memory_rest(pool->memory, -(int64_t)trp_pool_size(class) * (int64_t)list->count);
     return true;
 }
 
@@ -292,7 +301,7 @@ void *trp_pool_refill(struct trp_pool *pool, unsigned class)
         list->count = list->older_count;
         list->older = NULL;
         list->older_count = 0;
-    } else if (!take_chain(pool, list) && !cut(pool, class)) {
+    } else if (!take_chain(pool, class) && !cut(pool, class)) {
         return NULL;
     }
     return trp_pool_pop(list, class);

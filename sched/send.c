@@ -948,6 +948,7 @@ static void give_back(
         trp_list_remove(&trp_message_extension(copy)->held);
         msg->flags |= TRP_MESSAGE_REQUEST;
     }
+    trp_message_move_permit(copy, msg);
     self->taken = false;
     trp_message_free(&context->pool, copy);
 }
@@ -1079,6 +1080,13 @@ static struct troupe_actor *sender_here(struct trp_context *context)
     return context->current;
 }
 
+/* A thread that is no actor's brings more, and memory runs out: what is there already comes first. */
+static bool is_too_much(const struct trp_visit *visit, troupe_pid sender)
+{
+    return visit->context->worker == NULL && sender == TROUPE_NOBODY &&
+           trp_memory_pressure(&visit->context->runtime->memory) >= TRP_PRESSURE_OUTSIDE;
+}
+
 /* `sender`: of one who is not an actor here. */
 static int try_send_as(
     struct troupe_runtime *runtime, troupe_pid sender, troupe_pid to, struct troupe_message *msg)
@@ -1096,6 +1104,12 @@ static int try_send_as(
     if (self != NULL && msg == self->current) {
         trp_context_leave(&visit);
         return TROUPE_EINVAL;
+    }
+    if (trp_unlikely(is_too_much(&visit, sender))) {
+        trp_count(&visit.context->counters.sent, 1);
+        trp_count(&visit.context->counters.refused, 1);
+        trp_context_leave(&visit);
+        return TROUPE_ENOMEM;
     }
     let_go(msg, self != NULL ? trp_actor_pid(self) : sender);
     error = trp_send_charged(visit.context, to, msg, msg, 1, trp_message_weight(msg));

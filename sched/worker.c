@@ -348,6 +348,7 @@ void trp_worker_retire(
         return;
     default:
         trp_message_empty(msg);
+        trp_message_end_permit(context, msg);
         if (msg->flags & TRP_MESSAGE_REQUEST) {
             trp_hooks.bounce(context, msg, status);
         } else {

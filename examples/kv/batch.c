@@ -9,6 +9,10 @@
  * A shard without room.  The message is held, the connection pauses, and the parser is not fed, so the arguments of
  * a command in parts stay where they are.  After the next reply it is tried again; if none is due, after 1 ms.  What
  * came later waits behind: the list is tried in order, and a command in parts is sent only when it is first.
+ *
+ * A message wants a permit of the gate before it is made, and has it until it was answered; so has the first of a command in
+ * parts, for all of them.  Without one its commands are answered with "-BUSY", in their places.  What is held has its permit:
+ * the gate sees how long it waits.
  */
 #include "client.h"
 
@@ -56,6 +60,24 @@ static int fail_chain(struct troupe_actor *self, struct kv_client *client, uint3
     return TROUPE_OK;
 }
 
+/* The gate did not let them in. */
+static int refuse_chain(
+    struct troupe_actor *self, struct kv_client *client, uint32_t ticket, int error)
+{
+    bool more = true;
+
+    while (more) {
+        uint32_t refused = ticket;
+
+        more = unchain(client, &ticket);
+        kv_bytes_clear(&client->answer);
+        kv_client_put_busy(&client->answer, error);
+        TROUPE_TRY(kv_client_reply(
+            self, client, refused, (struct kv_slice){client->answer.data, client->answer.len}));
+    }
+    return TROUPE_OK;
+}
+
 static int on_replies(
     struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
 {
@@ -90,26 +112,61 @@ static int request(struct troupe_actor *self, struct kv_client *client, uint32_t
     return error;
 }
 
+int kv_batch_enter(const struct kv_client *client, size_t bytes, struct troupe_permit *out_permit)
+{
+    const struct troupe_gate_entry entry = {.bytes = bytes};
+
+    if (client->server->gate == NULL) {
+        *out_permit = (struct troupe_permit){0};
+        return TROUPE_OK;
+    }
+    return troupe_gate_enter(client->server->gate, &entry, out_permit);
+}
+
+/* A message to fill, that has `permit`, if it is one, which is taken over in any case. */
+static int make_message(struct troupe_actor *self, size_t size, struct troupe_permit permit,
+    struct troupe_message **out_msg)
+{
+    struct troupe_message *msg = NULL;
+    int error = troupe_message_create(troupe_runtime_of(self), &kv_request, size, &msg);
+
+    if (error == TROUPE_OK && permit.gate != NULL) {
+        error = troupe_permit_attach(permit, &msg);
+    }
+    if (error < 0) {
+        troupe_message_destroy(msg);
+        troupe_permit_return(permit);
+        return error;
+    }
+    *out_msg = msg;
+    return TROUPE_OK;
+}
+
+static size_t single_size(size_t argc, const struct kv_slice *argv)
+{
+    return KV_PACKER_HEAD + kv_packer_size(argc, argv);
+}
+
 /* A message of one command. */
 static int make_single(struct troupe_actor *self, const struct kv_client *client, size_t argc,
-    const struct kv_slice *argv, struct troupe_message **out_msg)
+    const struct kv_slice *argv, struct troupe_permit permit, struct troupe_message **out_msg)
 {
     struct kv_packer packer;
 
-    TROUPE_TRY(troupe_message_create(troupe_runtime_of(self), &kv_request,
-        KV_PACKER_HEAD + kv_packer_size(argc, argv), out_msg));
+    TROUPE_TRY(make_message(self, single_size(argc, argv), permit, out_msg));
     packer = kv_packer_begin(troupe_body(*out_msg), client->session.protocol, 1, (uint32_t)argc);
     kv_packer_add(&packer, argc, argv);
     return TROUPE_OK;
 }
 
 int kv_batch_ask(struct troupe_actor *self, struct kv_client *client, uint32_t shard, size_t argc,
-    const struct kv_slice *argv, troupe_reply_fn on_reply, void *context)
+    const struct kv_slice *argv, struct troupe_permit permit, troupe_reply_fn on_reply,
+    void *context)
 {
     struct troupe_message *msg;
     int error;
 
-    TROUPE_TRY(make_single(self, client, argc, argv, &msg));
+    TROUPE_TRY(make_single(self, client, argc, argv, permit, &msg));
     error = request(self, client, shard, msg, on_reply, context);
     if (error < 0) {
         troupe_message_destroy(msg);
@@ -166,21 +223,29 @@ static size_t chain(struct kv_client *client, const struct kv_stage *stage, uint
     return size;
 }
 
-/* Packs what is staged for the shard of command `first`, and marks it as sent. */
-static void pack(const struct kv_client *client, struct kv_stage *stage, uint32_t first,
+/* Packs what is staged for the shard of command `first`. */
+static void pack(const struct kv_client *client, const struct kv_stage *stage, uint32_t first,
     uint32_t count, uint32_t argument_count, void *body)
 {
-    uint32_t shard = stage->commands[first].shard;
     struct kv_packer packer =
         kv_packer_begin(body, client->session.protocol, count, argument_count);
     uint32_t i;
 
     for (i = first; i < stage->count; i++) {
-        struct kv_staged *staged = &stage->commands[i];
+        const struct kv_staged *staged = &stage->commands[i];
 
-        if (staged->shard == shard) {
+        if (staged->shard == stage->commands[first].shard) {
             kv_packer_add(&packer, staged->argc, &stage->slices[staged->first]);
-            staged->shard = KV_STAGED_SENT;
+        }
+    }
+}
+
+/* It is sent, or was answered. */
+static void mark_sent(struct kv_stage *stage, uint32_t shard)
+{
+    for (uint32_t i = 0; i < stage->count; i++) {
+        if (stage->commands[i].shard == shard) {
+            stage->commands[i].shard = KV_STAGED_SENT;
         }
     }
 }
@@ -194,12 +259,19 @@ static int send_shard(
     uint32_t count;
     uint32_t argument_count;
     size_t size = chain(client, stage, first, &count, &argument_count);
-    int error = troupe_message_create(troupe_runtime_of(self), &kv_request, size, &msg);
+    struct troupe_permit permit;
+    int error = kv_batch_enter(client, size, &permit);
 
+    if (error < 0) {
+        mark_sent(stage, shard);
+        return refuse_chain(self, client, ticket, error);
+    }
+    error = make_message(self, size, permit, &msg);
     if (error < 0) {
         return troupe_fail(self, error, "no memory for a command");
     }
     pack(client, stage, first, count, argument_count, troupe_body(msg));
+    mark_sent(stage, shard);
     return send_chain(self, client, shard, ticket, msg);
 }
 
@@ -223,8 +295,13 @@ static int send_single(struct troupe_actor *self, struct kv_client *client, uint
     uint32_t ticket, size_t argc, const struct kv_slice *argv)
 {
     struct troupe_message *msg;
-    int error = make_single(self, client, argc, argv, &msg);
+    struct troupe_permit permit;
+    int error = kv_batch_enter(client, single_size(argc, argv), &permit);
 
+    if (error < 0) {
+        return refuse_chain(self, client, ticket, error);
+    }
+    error = make_single(self, client, argc, argv, permit, &msg);
     if (error < 0) {
         return troupe_fail(self, error, "no memory for a command");
     }

@@ -147,6 +147,27 @@ void kv_client_put_failure(struct kv_bytes *out, uint32_t shard, int status)
     kv_resp_put_error(out, text);
 }
 
+void kv_client_put_busy(struct kv_bytes *out, int error)
+{
+    char text[128];
+
+    switch (error) {
+    case TROUPE_EFULL:
+        (void)snprintf(text, sizeof text,
+            "BUSY too many commands are being served; this one was not applied, try again later");
+        break;
+    case TROUPE_EBUSY:
+        (void)snprintf(text, sizeof text,
+            "BUSY commands wait too long; this one was not applied, try again later");
+        break;
+    default:
+        (void)snprintf(text, sizeof text, "BUSY %s; this command was not applied, try again later",
+            troupe_strerror(error));
+        break;
+    }
+    kv_resp_put_error(out, text);
+}
+
 int kv_client_reply_failure(
     struct troupe_actor *self, struct kv_client *client, uint32_t ticket, uint32_t shard, int error)
 {

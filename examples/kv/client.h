@@ -102,6 +102,9 @@ int kv_client_reply(
 int kv_client_reply_failure(struct troupe_actor *self, struct kv_client *client, uint32_t ticket,
     uint32_t shard, int error);
 
+/** What to answer, as "-BUSY ...", if the gate let a command not in, with `error`. */
+void kv_client_put_busy(struct kv_bytes *out, int error);
+
 /** What to answer, as "-ERR ...", if a shard's outcome was `status`. */
 void kv_client_put_failure(struct kv_bytes *out, uint32_t shard, int status);
 
@@ -139,9 +142,14 @@ int kv_batch_add(struct troupe_actor *self, struct kv_client *client, struct kv_
 /** Sends all that is staged, one message to each shard.  What is refused is stuck. */
 int kv_batch_flush(struct troupe_actor *self, struct kv_client *client, struct kv_stage *stage);
 
-/** Sends one command to a shard.  Errors: see kv_client_put_failure(). */
+/** Asks the gate for what weighs `bytes`.  Errors: see kv_client_put_busy(). */
+int kv_batch_enter(const struct kv_client *client, size_t bytes, struct troupe_permit *out_permit);
+
+/** Sends one command to a shard, with a permit or {0}, which is taken over in any case.  Errors: see
+ * kv_client_put_failure(). */
 int kv_batch_ask(struct troupe_actor *self, struct kv_client *client, uint32_t shard, size_t argc,
-    const struct kv_slice *argv, troupe_reply_fn on_reply, void *context);
+    const struct kv_slice *argv, struct troupe_permit permit, troupe_reply_fn on_reply,
+    void *context);
 
 /** Remembers a request, or with NULL a command in parts, to be sent when there is room. */
 int kv_batch_hold(struct troupe_actor *self, struct kv_client *client,

@@ -2577,6 +2577,7 @@ static void info_stats(struct text *text, const struct kv_command_info *info)
     put_line(text, "total_connections_received:%" PRIu64, info->connection_count);
     put_line(text, "total_commands_processed:%" PRIu64, info->command_count);
     put_line(text, "rejected_connections:%" PRIu64, info->refused_count);
+    put_line(text, "rejected_requests:%" PRIu64, info->busy_count);
     put_line(text, "expired_keys:%" PRIu64, info->keys.expired);
     put_line(text, "keyspace_hits:%" PRIu64, info->keys.hits);
     put_line(text, "keyspace_misses:%" PRIu64, info->keys.misses);
@@ -2595,6 +2596,8 @@ static void info_troupe(struct text *text, const struct kv_command_info *info)
     put_line(text, "# Troupe");
     put_line(text, "shards:%" PRIu32, info->shard_count);
     put_line(text, "workers:%" PRIu32, info->worker_count);
+    put_line(text, "requests_in_flight:%" PRIu64, info->request_count);
+    put_line(text, "requests_in_flight_highest:%" PRIu64, info->request_highest);
     put_line(text, "shard_restarts:%" PRIu64, info->shard_restarts);
     put_line(text, "connection_crashes:%" PRIu64, info->connection_crashes);
     put_line(text, "keyspace_recoveries:%" PRIu64, info->keys.recoveries);

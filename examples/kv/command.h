@@ -253,6 +253,9 @@ struct kv_command_info {
     uint64_t connection_count; /* since start */
     uint64_t command_count;    /* since start */
     uint64_t refused_count;    /* connections refused, since start */
+    uint64_t busy_count;       /* requests that the gate refused, since start */
+    uint64_t request_count;    /* requests in the works now */
+    uint64_t request_highest;  /* most of them at a time */
     uint32_t shard_count;
     uint32_t worker_count;
     uint64_t shard_restarts;     /* shard actors restarted, since start */

@@ -140,8 +140,14 @@ static bool copy_arguments(struct info *info, size_t argc, const struct kv_slice
 
 static void fill_in(struct info *info, const struct kv_server *server)
 {
+    struct troupe_gate_numbers gate;
     uint32_t i;
 
+    if (server->gate != NULL && troupe_gate_read(server->gate, &gate) == TROUPE_OK) {
+        info->numbers.busy_count = gate.refused;
+        info->numbers.request_count = gate.in_flight;
+        info->numbers.request_highest = gate.highest;
+    }
     info->numbers.version = troupe_version();
     info->numbers.process_id = (uint64_t)getpid();
     info->numbers.port = server->bound_port;

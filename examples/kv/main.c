@@ -20,6 +20,8 @@
 #define SHARDS_MAX 1024
 #define CLIENTS_DEFAULT 10000
 #define CLIENTS_MAX 1000000
+#define WAIT_DEFAULT_MS 250
+#define WAIT_MAX_MS 3600000
 
 /* Crashes of shards that are borne in a period: clients may order them, and shall not end the server by it. */
 #define SHARD_CRASHES 100000
@@ -36,7 +38,13 @@ static const char usage[] =
     "  --workers N       worker threads [as many as there are processors]\n"
     "  --shards N        actors that share the keys [4 for each worker]\n"
     "  --max-clients N   clients connected at a time [10000]\n"
+    "  --max-requests N  requests to shards in the works at a time [16384]\n"
+    "  --max-wait MS     how long requests may wait for their shards; 0: any time [250]\n"
     "  --help            this text\n"
+    "\n"
+    "What is above --max-requests, or what would wait above --max-wait, is answered at once with\n"
+    "-BUSY and was not applied.  A request is a command, or those of one client for one shard\n"
+    "that came together.\n"
     "\n"
     "A command may have 1024 arguments of 1 MiB each and 16 MiB in all, a line 64 KiB.\n"
     "SIGINT and SIGTERM stop it in order.\n";
@@ -88,6 +96,10 @@ static bool parse_option(int option, struct kv_server *server)
         return parse_number("shards", optarg, 1, SHARDS_MAX, &server->shard_count);
     case 'c':
         return parse_number("max-clients", optarg, 1, CLIENTS_MAX, &server->client_max);
+    case 'r':
+        return parse_number("max-requests", optarg, 1, TROUPE_GATE_LIMIT_MAX, &server->request_max);
+    case 'm':
+        return parse_number("max-wait", optarg, 0, WAIT_MAX_MS, &server->wait_max_ms);
     default:
         (void)fprintf(stderr, "Try 'troupe-kv --help'.\n");
         return false;
@@ -102,6 +114,8 @@ static enum parsed parse(int argc, char **argv, struct kv_server *server)
         {"workers", required_argument, NULL, 'w'},
         {"shards", required_argument, NULL, 's'},
         {"max-clients", required_argument, NULL, 'c'},
+        {"max-requests", required_argument, NULL, 'r'},
+        {"max-wait", required_argument, NULL, 'm'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -238,6 +252,7 @@ static int run(struct kv_server *server, struct troupe_child_spec *shards)
         .out_port = &server->bound_port,
     };
     const struct troupe_child_spec children[] = {
+        {.id = "gate", .behaviour = &kv_gate_behaviour, .arg = server, .restart = TROUPE_TRANSIENT},
         {.id = "shards", .tree = &shards_spec},
         {.id = "listener",
             .behaviour = &troupe_listener_behaviour,
@@ -282,6 +297,8 @@ int main(int argc, char **argv)
         .host = "127.0.0.1",
         .port = PORT_DEFAULT,
         .client_max = CLIENTS_DEFAULT,
+        .request_max = TROUPE_GATE_LIMIT_DEFAULT,
+        .wait_max_ms = WAIT_DEFAULT_MS,
     };
     static char ids[SHARDS_MAX][12];
     struct troupe_child_spec *specs;

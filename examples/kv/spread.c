@@ -88,15 +88,45 @@ static int on_part(
     return kv_batch_settle(self, client);
 }
 
+/* What all parts weigh. */
+static size_t weigh(const struct spread *spread)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < spread->split.part_count; i++) {
+        bytes += kv_packer_size(spread->split.parts[i].argc, spread->split.parts[i].argv);
+    }
+    return bytes;
+}
+
+static int reply_busy(
+    struct troupe_actor *self, struct kv_client *client, uint32_t ticket, int error)
+{
+    kv_bytes_clear(&client->answer);
+    kv_client_put_busy(&client->answer, error);
+    return kv_client_reply(
+        self, client, ticket, (struct kv_slice){client->answer.data, client->answer.len});
+}
+
 int kv_spread_resume(struct troupe_actor *self, struct kv_client *client, uint32_t ticket)
 {
     struct spread *spread = (struct spread *)kv_client_place(client, ticket)->gather;
+    struct troupe_permit permit = {0};
 
+    if (spread->sent == 0 && spread->split.part_count > 0) {
+        /* The first part has the permit, for all of them: what has begun is not refused half way. */
+        int error = kv_batch_enter(client, weigh(spread), &permit);
+
+        if (error < 0) {
+            return reply_busy(self, client, ticket, error);
+        }
+    }
     while (spread->sent < spread->split.part_count) {
         const struct kv_command_part *part = &spread->split.parts[spread->sent];
-        int error = kv_batch_ask(self, client, part->shard, part->argc, part->argv, on_part,
+        int error = kv_batch_ask(self, client, part->shard, part->argc, part->argv, permit, on_part,
             kv_client_context(ticket, (uint32_t)spread->sent));
 
+        permit = (struct troupe_permit){0};
         if (error == TROUPE_EFULL) {
             return error;
         }

@@ -23,7 +23,7 @@
  *   TROUPE_EMSGSIZE  more bytes than the mailbox takes when it is empty
  *   TROUPE_EGONE     no actor has this pid any more
  *   TROUPE_EINVAL    NULL where something is required; a body where the type has none
- *   TROUPE_ENOMEM    forms that copy a body
+ *   TROUPE_ENOMEM    forms that copy a body; and of foreign threads, when nine tenths of the runtime's memory are in use
  */
 #ifndef TROUPE_MAILBOX_H
 #define TROUPE_MAILBOX_H

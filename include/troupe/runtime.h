@@ -115,7 +115,10 @@ struct troupe_limits {
     uint32_t actor_jobs;    /* blocking jobs of one actor that it has not seen the end of [1024] */
     uint32_t threads;       /* thread actors [256]; at most TROUPE_THREADS_MAX */
     uint32_t actor_aliases; /* of one actor that stand [1 048 576] */
-    uint64_t memory;        /* bytes held from the allocator [2^40]; above it: TROUPE_ENOMEM */
+    uint64_t
+        memory; /* bytes held from the allocator [2^40]; above it: TROUPE_ENOMEM.  From 80 % of it in use on
+                               gates (gate.h) let nobody in; from 90 % on messages of foreign threads are refused, so that what
+                               is there already can be worked off.  What lies free in pools is held, and not in use */
 };
 
 /**

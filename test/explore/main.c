@@ -24,6 +24,7 @@ static const struct explore_part *const parts[] = {
     &explore_blocking,
     &explore_room,
     &explore_reference,
+    &explore_gate,
     &explore_worker,
     &explore_thread,
 };

@@ -31,6 +31,7 @@ const struct scenario scenarios[] = {
     {.name = "call", .run = scenario_call},
     {.name = "link", .run = scenario_link},
     {.name = "reference", .run = scenario_reference},
+    {.name = "gate", .run = scenario_gate},
     {.name = "alias", .run = scenario_alias},
     {.name = "name", .run = scenario_name},
     {.name = "via", .run = scenario_via},

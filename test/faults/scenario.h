@@ -135,6 +135,9 @@ void scenario_overload(void);
 /* scenario_reference.c */
 void scenario_reference(void);
 
+/* scenario_gate.c */
+void scenario_gate(void);
+
 /* scenario_tree.c */
 void scenario_strategies(void);
 void scenario_children(void);

@@ -31,13 +31,29 @@ struct holder {
         struct troupe_io *io;
         struct troupe_buffer *buffer;
     } things[HELD_MAX];
-    unsigned chosen; /* tried last, or to be given back */
-    int result;      /* of that */
+    unsigned chosen;     /* tried last, or to be given back */
+    int result;          /* of that */
+    _Atomic bool wanted; /* at the next tick the chosen one is given back */
+    bool ticks;
     _Atomic unsigned came;
     struct outcomes outcomes;
 };
 
 static const struct troupe_type token = TROUPE_TYPE(struct holder *);
+static const struct troupe_type give_tick = TROUPE_TYPE(struct holder *);
+
+static int give_chosen(struct troupe_actor *self, void *arg);
+
+/* When memory is full nobody outside is heard, but a timer has what it needs. */
+static int give_when_wanted(struct troupe_actor *self, struct holder *holder)
+{
+    if (!holder->wanted) {
+        return TROUPE_OK;
+    }
+    TROUPE_TRY(give_chosen(self, holder));
+    holder->wanted = false;
+    return TROUPE_OK;
+}
 
 /* What a mailbox was full of has to come; then there is room again. */
 static int holder_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
@@ -47,6 +63,9 @@ static int holder_receive(struct troupe_actor *self, void *state, struct troupe_
     (void)state;
     if (stage_is_job(self, msg, &status)) {
         return status;
+    }
+    if (troupe_is(msg, &give_tick)) {
+        return give_when_wanted(self, *(struct holder *const *)troupe_body(msg));
     }
     if (!troupe_is(msg, &token)) {
         return TROUPE_EUNKNOWN; /* readiness */
@@ -180,6 +199,10 @@ static int take_memory(struct troupe_actor *self, struct holder *holder, unsigne
     struct troupe_buffer *empty;
     struct troupe_books books;
 
+    if (!holder->ticks) {
+        TROUPE_TRY(troupe_tick_every(self, 1, &give_tick, &holder, NULL));
+        holder->ticks = true;
+    }
     TROUPE_TRY(troupe_buffer_create(runtime, 0, &empty));
     TROUPE_TRY(troupe_runtime_books(runtime, &books));
     troupe_buffer_release(empty);
@@ -247,7 +270,12 @@ static bool takes_all(struct stage *stage, troupe_pid pid, struct holder *holder
 static void give_back(struct stage *stage, troupe_pid pid, struct holder *holder, unsigned i)
 {
     holder->chosen = i;
-    (void)stage_do(stage, pid, give_chosen, holder);
+    if (holder->ticks) {
+        holder->wanted = true;
+        STAGE_AWAIT(stage, !holder->wanted);
+    } else {
+        (void)stage_do(stage, pid, give_chosen, holder);
+    }
     cr_assert_eq(holder->result, TROUPE_OK, "%s: number %u was lost", holder->limit->what, i);
 }
 
