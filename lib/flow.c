@@ -198,7 +198,7 @@ int trp_flow_open(struct troupe_actor *self, struct troupe_message *msg)
             ((struct trp_flow_subscribe *)trp_message_body(msg))->status = TROUPE_ENOENT;
             return TROUPE_OK;
         }
-        return TRP_OPEN_LATE;
+        return msg->type == &trp_flow_parcel_type ? TRP_OPEN_LATE : TROUPE_OK;
     }
     flows->depth++;
     status = hear(flows, msg);

@@ -291,7 +291,7 @@ int trp_inlet_open_end(struct trp_flows *flows, struct troupe_message *msg)
     struct trp_inlet *inlet = trp_inlet_find(flows, end->number);
 
     if (inlet == NULL || inlet->ended) {
-        return TRP_OPEN_LATE;
+        return TROUPE_OK;
     }
     inlet->ended = true;
     inlet->status = end->status;

@@ -723,7 +723,8 @@ int trp_outlet_open_credit(struct trp_flows *flows, struct troupe_message *msg)
     struct trp_outlet *outlet;
 
     if (tap == NULL) {
-        return TRP_OPEN_LATE;
+        /* It has met the end on its way. */
+        return TROUPE_OK;
     }
     outlet = tap->outlet;
     tap->credit += credit->count;
@@ -760,7 +761,7 @@ int trp_outlet_open_cancel(struct trp_flows *flows, struct troupe_message *msg)
     int status;
 
     if (tap == NULL) {
-        return TRP_OPEN_LATE;
+        return TROUPE_OK;
     }
     outlet = tap->outlet;
     free_tap(flows, tap);
