@@ -576,13 +576,16 @@ Test(flow, the_slowest_is_waited_for_and_all_get_everything, .timeout = 20)
     struct pair pair = {.source = {.options = {.copy = item_copy, .buffer = 2}},
         .sink = {.options = {.window = 16}}};
     struct sink slow = {.source = &pair.source, .options = {.window = 16, .manual = true}};
+    struct sink last = {.source = &pair.source};
     troupe_pid other;
 
     pair_open(&pair);
     other = stage_spawn(&pair.stage, &stage_puppet, NULL);
     subscribe(&pair.stage, other, &slow);
+    subscribe(&pair.stage, stage_spawn(&pair.stage, &stage_puppet, NULL), &last);
     cr_assert_eq(put(&pair, 5), TROUPE_EFULL);
     assert_got(&pair.sink, 1, 2);
+    assert_got(&last, 1, 2);
     cr_assert_eq(slow.count, 0);
     request(&pair.stage, other, &slow, 3);
     assert_got(&slow, 1, 2);
@@ -1067,10 +1070,9 @@ struct walk {
     uint32_t window;
     int wait_ms;
     unsigned got;
-    uint64_t sum;
+    bool naps; /* with the first item in its hands, for an hour */
     int status;
     int error;
-    struct stage *stage;
 };
 
 static int walk_producer(struct troupe_actor *self, const void *arg)
@@ -1104,8 +1106,10 @@ static int walk_consumer(struct troupe_actor *self, const void *arg)
     while (
         (walk->status = troupe_flow_next(self, subscription, walk->wait_ms, &item)) == TROUPE_OK) {
         walk->got++;
-        walk->sum += ((struct item *)troupe_body(item))->number;
         cr_assert_eq(((struct item *)troupe_body(item))->number, walk->got);
+        if (walk->naps) {
+            TROUPE_TRY(troupe_sleep(self, 3600000));
+        }
     }
     return walk->status == TROUPE_DONE ? TROUPE_OK : walk->status;
 }
@@ -1194,12 +1198,13 @@ Test(flow, who_waits_for_room_or_an_item_in_vain_is_told_when_its_time_is_over, 
     cr_assert_eq(alive, 0);
 }
 
-Test(flow, one_that_is_killed_while_it_waits_leaves_nothing_behind, .timeout = 60)
+Test(flow, one_that_is_killed_while_it_waits_or_has_an_item_in_hand_leaves_nothing_behind,
+    .timeout = 60)
 {
     struct stage stage;
     struct walk walk = {.until = 10, .window = 2, .wait_ms = TROUPE_FOREVER};
     struct source source = {.count = 1};
-    struct walk takes = {.window = 2, .wait_ms = TROUPE_FOREVER};
+    struct walk takes = {.window = 2, .wait_ms = TROUPE_FOREVER, .naps = true};
     troupe_pid producer, consumer, puppet;
 
     stage_open(&stage, TROUPE_NO_THREADS);
@@ -1213,7 +1218,8 @@ Test(flow, one_that_is_killed_while_it_waits_leaves_nothing_behind, .timeout = 6
     cr_assert_eq(stage_do(&stage, puppet, do_put, &source), TROUPE_OK);
     stage_run(&stage);
     cr_assert_eq(takes.got, 1);
-    /* The item is still lent: it is given back for it. */
+    /* It sleeps, and the item is lent. */
+    cr_assert_eq(alive, 2);
     cr_assert_eq(stage_do(&stage, puppet, do_kill, &producer), TROUPE_OK);
     cr_assert_eq(stage_do(&stage, puppet, do_kill, &consumer), TROUPE_OK);
     stage_run(&stage);
