@@ -143,5 +143,6 @@ extern const struct bench_workload bench_fiber_pingpong;
 extern const struct bench_workload bench_fiber_create;
 extern const struct bench_workload bench_waiting_memory;
 extern const struct bench_workload bench_fiber_memory;
+extern const struct bench_workload bench_flow_pipeline;
 
 #endif

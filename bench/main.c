@@ -38,6 +38,7 @@ static const struct bench_workload *const workloads[] = {
     &bench_fiber_create,
     &bench_waiting_memory,
     &bench_fiber_memory,
+    &bench_flow_pipeline,
 };
 
 static const char usage_text[] =

@@ -2,18 +2,15 @@
 /*
  * steal.c - one actor spawns many jobs of 20 us: how well the other workers take their share.
  *
- * Ideal is the work divided by the workers that can run at once.  A job is a fixed number of steps, not a time by the clock, which
- * would go on while the job is off the processor.  How long a step takes is measured first, on a thread alone, and
- * the fastest of several tries is believed.
+ * Ideal is the work divided by the workers that can run at once.
  */
 #include "crowd.h"
+#include "work.h"
 
 #include <unistd.h>
 
 #define JOBS 100000U
 #define JOB_NS 20000U
-#define CALIBRATION_STEPS 2000000U
-#define CALIBRATION_TRIES 20
 
 struct job {
     struct bench_run *run;
@@ -22,35 +19,6 @@ struct job {
 
 /* Of this repetition, which has the process to itself: set before the clock runs. */
 static uint64_t job_steps;
-
-/* Nobody reads it; the work must not be left out. */
-static volatile uint64_t sink;
-
-static void work(uint64_t steps)
-{
-    uint64_t x = steps;
-
-    for (uint64_t i = 0; i < steps; i++) {
-        x = x * 6364136223846793005U + 1442695040888963407U;
-    }
-    sink = x;
-}
-
-/* How many steps take JOB_NS. */
-static uint64_t calibrate(void)
-{
-    uint64_t best_ns = UINT64_MAX;
-
-    for (int i = 0; i < CALIBRATION_TRIES; i++) {
-        uint64_t begin_ns = bench_now_ns();
-        uint64_t took_ns;
-
-        work(CALIBRATION_STEPS);
-        took_ns = bench_now_ns() - begin_ns;
-        best_ns = took_ns < best_ns ? took_ns : best_ns;
-    }
-    return (uint64_t)JOB_NS * CALIBRATION_STEPS / (best_ns > 0 ? best_ns : 1);
-}
 
 static int job_init(struct troupe_actor *self, void *state, const void *arg)
 {
@@ -68,7 +36,7 @@ static int job_receive(struct troupe_actor *self, void *state, struct troupe_mes
 
     (void)self;
     job->handled += troupe_is(msg, &bench_crowd_job);
-    work(job_steps);
+    bench_work(job_steps);
     bench_part_done(job->run);
     return TROUPE_DONE;
 }
@@ -92,7 +60,7 @@ static int start(struct bench_run *run)
 {
     uint64_t jobs = bench_scaled(run, JOBS);
 
-    job_steps = calibrate();
+    job_steps = bench_work_steps(JOB_NS);
     run->expected_count = jobs;
     return bench_crowd(run, &job_behaviour, jobs);
 }

@@ -20,11 +20,12 @@
 #include <troupe/mailbox.h>
 
 struct wait {
-    const struct troupe_job *job;   /* what it waits for, besides the record; or NULL */
-    const struct troupe_io *io;     /* the same */
-    troupe_ref ref;                 /* of the monitor whose notice it waits for; or 0 */
-    const struct trp_timer *record; /* what it waits for; NULL: nothing but messages */
-    uint64_t serial;                /* of the record */
+    const struct troupe_job *job;      /* what it waits for, besides the record; or NULL */
+    const struct troupe_io *io;        /* the same */
+    const struct trp_await_told *told; /* the same */
+    troupe_ref ref;                    /* of the monitor whose notice it waits for; or 0 */
+    const struct trp_timer *record;    /* what it waits for; NULL: nothing but messages */
+    uint64_t serial;                   /* of the record */
     bool over;
     int status;
 
@@ -75,7 +76,8 @@ static bool is_outcome(const struct troupe_message *msg, const struct wait *wait
     return (wait->ref != 0 && is_notice_of(msg, wait->ref)) ||
            (wait->record != NULL && trp_call_concerns(msg, wait->record, wait->serial)) ||
            (wait->job != NULL && msg == &wait->job->message) ||
-           (wait->io != NULL && trp_io_brings(wait->io, msg));
+           (wait->io != NULL && trp_io_brings(wait->io, msg)) ||
+           (wait->told != NULL && wait->told->matches(msg, wait->told->arg));
 }
 
 /* That, or what came too late for a wait before. */
@@ -645,6 +647,52 @@ int trp_await_ready(
         end_time(self, &wait);
     }
     return ready != 0 ? TROUPE_OK : wait.status;
+}
+
+/* ---- what lib is told ---- */
+
+/* Opens what is behind *at until it is over, or nothing is there. */
+static bool look_for_told(struct troupe_actor *self, const struct wait *wait, struct trp_node **at)
+{
+    const struct trp_await_told *told = wait->told;
+    struct troupe_message *msg;
+
+    while (!wait->over && !told->is_over(told->arg) &&
+           (msg = trp_wait_find(self, at, is_due, wait)) != NULL) {
+        bool mine = is_outcome(msg, wait);
+
+        (void)trp_worker_open(self, msg);
+        end_message(self, msg);
+        if (!mine) {
+            trp_wait_had_late(self);
+        }
+    }
+    return told->is_over(told->arg);
+}
+
+int trp_await_told(
+    struct troupe_actor *self, const struct trp_await_told *told, struct trp_patience *patience)
+{
+    struct wait wait = {.told = told};
+    struct trp_node *at = self->head;
+    bool over = look_for_told(self, &wait, &at);
+
+    if (!over && patience->wait_ms == 0) {
+        /* Who asks again and again must not keep others from running. */
+        trp_wait_yield(self);
+        return look_for_told(self, &wait, &at) ? TROUPE_OK : TROUPE_ETIMEDOUT;
+    }
+    if (over) {
+        return TROUPE_OK;
+    }
+    TROUPE_TRY(arm_until(self, &wait, until(self, patience->wait_ms)));
+    while (!look_for_told(self, &wait, &at) && !wait.over) {
+        trp_wait_behind(self, at);
+    }
+    if (!wait.over) {
+        end_time(self, &wait);
+    }
+    return told->is_over(told->arg) ? TROUPE_OK : wait.status;
 }
 
 void trp_await_share(struct troupe_actor *self, bool is_spent)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/await.h - waiting for readiness in straight-line code, for net/stream.c.  All of it in a callback that may wait.
+ * lib/await.h - waiting for readiness in straight-line code, for net/stream.c, and for what a flow brings.  All of it in a callback that may wait.
  */
 #ifndef TRP_AWAIT_H
 #define TRP_AWAIT_H
@@ -18,6 +18,18 @@ struct trp_patience {
  * with a limit. */
 TROUPE_CHECKED int trp_await_ready(struct troupe_actor *self, struct troupe_io *io, uint32_t events,
     struct trp_patience *patience);
+
+/** What is told by messages that lib opens. */
+struct trp_await_told {
+    trp_match_fn matches;             /* whether a message has to do with it */
+    bool (*is_over)(const void *arg); /* whether there is nothing to wait for any more */
+    const void *arg;
+};
+
+/** Waits until `told` is over, and opens what has to do with it, whatever was queued before included.  No callback of the
+ * user's may come of that.  TROUPE_ETIMEDOUT; TROUPE_ENOMEM, TROUPE_ELIMIT: with a limit. */
+TROUPE_CHECKED int trp_await_told(
+    struct troupe_actor *self, const struct trp_await_told *told, struct trp_patience *patience);
 
 /** A step that did not have to wait: a cancellation point, and if its share `is_spent` others run. */
 void trp_await_share(struct troupe_actor *self, bool is_spent);

@@ -10,6 +10,7 @@
 #include "alias.h"
 #include "call.h"
 #include "gate.h"
+#include "flow.h"
 #include "group.h"
 #include "job.h"
 #include "notice.h"
@@ -29,6 +30,8 @@ static int hooks_open(struct troupe_actor *self, struct troupe_message *msg)
         return trp_group_open(self, msg);
     case TRP_MESSAGE_JOB:
         return trp_job_open(self, msg);
+    case TRP_MESSAGE_FLOW:
+        return trp_flow_open(self, msg);
     default:
         return trp_call_open(self, msg);
     }
@@ -46,6 +49,9 @@ static void hooks_retire(
         break;
     case TRP_MESSAGE_JOB:
         trp_job_retire(self, msg);
+        break;
+    case TRP_MESSAGE_FLOW:
+        trp_flow_retire(context, msg);
         break;
     default:
         trp_call_retire(context, self, msg);

@@ -417,7 +417,7 @@ struct trp_passage {
  * lives and dies, not who cares.
  */
 struct trp_hooks {
-    /** A message of kind QUESTION, REPLY, TIMEOUT, NOTICE, CHANGE or JOB was dequeued by its running receiver. */
+    /** A message of kind QUESTION, REPLY, TIMEOUT, NOTICE, CHANGE, JOB or FLOW was dequeued by its running receiver. */
     int (*open)(struct troupe_actor *self, struct troupe_message *msg);
 
     /** Whether a NOTICE that is still queued is an exit signal that would end `self` now (it does not trap, the link
@@ -428,7 +428,7 @@ struct trp_hooks {
      * exits, one of its parent's or the runtime's.  Changes nothing. */
     bool (*commands)(const struct troupe_actor *self, const struct troupe_message *msg);
 
-    /** The block of a message of kind TIMEOUT, NOTICE, CHANGE or JOB is out of every queue.  `self` is the
+    /** The block of a message of kind TIMEOUT, NOTICE, CHANGE, JOB or FLOW is out of every queue.  `self` is the
      * receiver if it is that which retires it, NULL if the message never got there. */
     void (*retire)(
         struct trp_context *context, struct troupe_actor *self, struct troupe_message *msg);

@@ -344,6 +344,7 @@ void trp_worker_retire(
     case TRP_MESSAGE_NOTICE:
     case TRP_MESSAGE_CHANGE:
     case TRP_MESSAGE_JOB:
+    case TRP_MESSAGE_FLOW:
         trp_hooks.retire(context, actor, msg);
         return;
     default:
@@ -374,7 +375,8 @@ static void retire_node(
     }
 }
 
-/* Whether a block needs its owner's token to be retired: everything but what pools hold. */
+/* Whether a block needs its owner's token to be retired, or has more than a body in it: everything but a plain one from the
+ * pools. */
 static bool is_owned(const struct troupe_message *msg)
 {
     return msg->kind != TRP_MESSAGE_PLAIN && msg->kind != TRP_MESSAGE_REPLY &&

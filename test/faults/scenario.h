@@ -112,6 +112,11 @@ void scenario_contain(void);
 void scenario_fiber(void);
 void scenario_room(void);
 
+/* scenario_flow.c */
+void scenario_flow(void);
+void scenario_flow_straight(void);
+void scenario_topic(void);
+
 /* scenario_thread.c */
 void scenario_thread(void);
 
