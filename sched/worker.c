@@ -13,6 +13,7 @@
 #include "core.h"
 #include "exit.h"
 #include "fiber_cross.h"
+#include "pressure.h"
 #include "runtime.h"
 #include "seam.h"
 #include "send.h"
@@ -63,6 +64,7 @@ void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, 
     worker->context.runtime = runtime;
     worker->context.worker = worker;
     worker->context.queues = index < TRP_THREAD_FIRST;
+    worker->context.edges = TRP_EDGE_FIRST(index);
     trp_pool_init(&worker->context.pool, &runtime->memory);
     worker->runtime = runtime;
     worker->index = index;
@@ -871,6 +873,7 @@ static void drop_fiber(struct trp_worker *worker, struct troupe_actor *actor)
     if (actor->fiber->waiter != NULL) {
         trp_send_abandon(&worker->context, actor->fiber);
     }
+    trp_pressure_close(actor);
     trp_fiber_drop(actor);
 }
 

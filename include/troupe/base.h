@@ -70,7 +70,8 @@
     X(TROUPE_ERESTARTING, -21, "the actor is between two lives")                                   \
     X(TROUPE_ECANCELLED, -22, "cancelled before it began")                                         \
     X(TROUPE_ERESET, -23, "the connection was reset")                                              \
-    X(TROUPE_ECRASHED, -24, "the actor's code crashed")
+    X(TROUPE_ECRASHED, -24, "the actor's code crashed")                                            \
+    X(TROUPE_EDEADLK, -25, "to wait would close a ring of actors that wait for each other")
 
 enum troupe_err {
     TROUPE_OK = 0,
