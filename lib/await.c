@@ -329,21 +329,40 @@ int troupe_receive_of(struct troupe_actor *self, const struct troupe_type *const
     return TROUPE_OK;
 }
 
+/* ---- rings ---- */
+
+/* Whose wait would have closed a ring may have to fail for it. */
+static int unless_it_fails(struct troupe_actor *self, int status)
+{
+    if (status == TROUPE_EDEADLK) {
+        trp_pressure_give_in(self);
+    }
+    return status;
+}
+
 /* ---- calling ---- */
 
 static int ask(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
     const void *body, int timeout_ms, struct wait *wait, struct troupe_message **out_outcome)
 {
     struct trp_node *from;
+    uint64_t edge;
+    int error;
 
     if (!troupe_may_wait(self) || trp_actor_is_at(self, to)) {
         return TROUPE_EINVAL;
     }
     from = trp_wait_from(self);
-    TROUPE_TRY(troupe_request(self, to, type, body, timeout_ms, end_wait, wait));
+    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
+    error = trp_call_request(self, to, type, body, timeout_ms, edge, end_wait, wait);
+    if (error < 0) {
+        trp_pressure_close(self);
+        return error;
+    }
     wait->record = trp_call_newest_record(self);
     wait->serial = trp_timer_serial(wait->record);
     *out_outcome = await(self, wait, from);
+    trp_pressure_close(self);
     note_late(self, wait, *out_outcome);
     return wait->status;
 }
@@ -364,7 +383,7 @@ int troupe_call(struct troupe_actor *self, troupe_pid to, const struct troupe_ty
     if (outcome != NULL) {
         end_message(self, outcome);
     }
-    return status;
+    return unless_it_fails(self, status);
 }
 
 int troupe_call_message(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
@@ -386,7 +405,7 @@ int troupe_call_message(struct troupe_actor *self, troupe_pid to, const struct t
     } else if (outcome != NULL) {
         end_message(self, outcome);
     }
-    return status;
+    return unless_it_fails(self, status);
 }
 
 /* The job, or the end, came first. */
@@ -414,6 +433,7 @@ static int await_end(struct troupe_actor *self, struct wait *wait, struct trp_no
     struct troupe_message *outcome = await(self, wait, from);
     int status = TROUPE_OK;
 
+    trp_pressure_close(self);
     if (outcome->kind != TRP_MESSAGE_NOTICE) {
         status = end_join(self, wait->ref, out_reason);
     } else {
@@ -426,28 +446,57 @@ static int await_end(struct troupe_actor *self, struct wait *wait, struct trp_no
     return status;
 }
 
+/* The life of `pid` that its end is that of; 0: it has none. */
+static uint32_t life_of(struct troupe_actor *self, troupe_pid pid)
+{
+    const struct troupe_actor *actor = trp_actor_find(self->runtime, pid);
+
+    return actor != NULL ? troupe_incarnation(actor) + 1 : 0;
+}
+
+/* Waits for the end of one that `self` has just begun to monitor, unless that closes a ring. */
+static int begin_join(struct troupe_actor *self, const struct trp_aim *aim)
+{
+    uint64_t edge;
+    int error;
+
+    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
+    error = trp_pressure_wait(trp_context_of(self), self, edge, aim);
+    if (error < 0) {
+        trp_pressure_close(self);
+    }
+    return error;
+}
+
 int troupe_join_wait(
     struct troupe_actor *self, troupe_pid pid, int wait_ms, struct troupe_reason *out_reason)
 {
     TRP_INSIDE(self);
     struct wait wait = {.record = NULL};
+    struct trp_aim aim = {.to = pid};
     struct trp_node *from;
+    int error;
 
     if (!troupe_may_wait(self) || wait_ms < TROUPE_FOREVER) {
         return TROUPE_EINVAL;
     }
     from = trp_wait_from(self);
+    /* First: of a life that ends before it is monitored nothing else is waited for. */
+    aim.life = life_of(self, pid);
     TROUPE_TRY(troupe_monitor(self, pid, &wait.ref));
     if (wait_ms == 0) {
         return end_join(self, wait.ref, out_reason);
     }
-    if (wait_ms != TROUPE_FOREVER) {
-        int error = arm(self, &wait, (uint64_t)wait_ms);
-
+    error = begin_join(self, &aim);
+    if (error == TROUPE_OK && wait_ms != TROUPE_FOREVER) {
+        error = arm(self, &wait, (uint64_t)wait_ms);
         if (error < 0) {
-            (void)troupe_demonitor(self, wait.ref);
-            return error;
+            trp_pressure_close(self);
         }
+    }
+    if (error < 0) {
+        (void)troupe_demonitor(self, wait.ref);
+        return unless_it_fails(self, error);
     }
     return await_end(self, &wait, from, out_reason);
 }
@@ -477,23 +526,31 @@ int troupe_blocking_wait(struct troupe_actor *self, troupe_job_fn fn, void *arg,
     struct troupe_message *outcome;
     struct troupe_job *job;
     struct trp_node *from;
+    uint64_t edge;
     int error;
 
     if (!is_job_right(self, fn, timeout_ms) || out_status == NULL) {
         return TROUPE_EINVAL;
     }
     from = trp_wait_from(self);
+    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
     if (timeout_ms != TROUPE_FOREVER) {
-        TROUPE_TRY(arm(self, &wait, (uint64_t)timeout_ms));
+        error = arm(self, &wait, (uint64_t)timeout_ms);
+        if (error < 0) {
+            trp_pressure_close(self);
+            return error;
+        }
     }
-    error =
-        trp_job_submit(self, &(struct trp_job_order){fn, arg, destroy, end_job, timeout_ms}, &job);
+    error = trp_job_submit(
+        self, &(struct trp_job_order){fn, arg, destroy, end_job, timeout_ms, edge}, &job);
     if (error < 0) {
+        trp_pressure_close(self);
         end_time(self, &wait);
         return error;
     }
     wait.job = job;
     outcome = await(self, &wait, from);
+    trp_pressure_close(self);
     if (outcome == &job->message) {
         end_time(self, &wait);
         *out_status = job->status;
@@ -521,10 +578,16 @@ static int wait_for_room(
     struct wait wait = {.record = NULL};
     struct trp_node *at = trp_wait_from(self);
     struct trp_waiter waiter;
+    uint64_t edge;
     int error;
 
-    TROUPE_TRY(arm_until(self, &wait, until(self, wait_ms)));
-    trp_send_begin_wait(self, &waiter, to, msg);
+    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
+    error = arm_until(self, &wait, until(self, wait_ms));
+    if (error < 0) {
+        trp_pressure_close(self);
+        return error;
+    }
+    trp_send_begin_wait(self, &waiter, to, msg, edge);
     for (;;) {
         /* First: what ends here may be a signal that was heeded, and the one that we are called by with it. */
         look_for_end(self, &wait, &at);
@@ -534,10 +597,17 @@ static int wait_for_room(
         }
         trp_wait_behind(self, at);
     }
+    trp_pressure_close(self);
     if (!wait.over) {
         end_time(self, &wait);
     }
     return error;
+}
+
+/* It may not wait because that would close a ring: then there is no room for it. */
+static int unless_ring(struct troupe_actor *self, int error)
+{
+    return unless_it_fails(self, error) == TROUPE_EDEADLK ? TROUPE_EFULL : error;
 }
 
 /* Whether one that was refused with *in_out_error waits; if not, what to say is there. */
@@ -565,7 +635,9 @@ int troupe_send_message_within(
     }
     trp_wait_heed(self);
     error = troupe_send_message(self, to, msg);
-    return shall_wait(self, to, wait_ms, &error) ? wait_for_room(self, to, msg, wait_ms) : error;
+    return shall_wait(self, to, wait_ms, &error)
+               ? unless_ring(self, wait_for_room(self, to, msg, wait_ms))
+               : error;
 }
 
 static int wait_with_copy(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
@@ -599,7 +671,7 @@ int troupe_send_bytes_within(struct troupe_actor *self, troupe_pid to,
     trp_wait_heed(self);
     error = troupe_send_bytes(self, to, type, body, size);
     return shall_wait(self, to, wait_ms, &error)
-               ? wait_with_copy(self, to, type, body, size, wait_ms)
+               ? unless_ring(self, wait_with_copy(self, to, type, body, size, wait_ms))
                : error;
 }
 

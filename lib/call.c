@@ -207,9 +207,8 @@ static int ask(struct troupe_actor *self, troupe_pid to, struct troupe_message *
     record->asking.inherited_ms = terms->inherited_ms;
     record->asking.to = to;
     msg->sender = trp_actor_pid(self);
-    error = terms->system
-                ? trp_call_place_system(trp_context_of(self), to, msg)
-                : trp_send_charged(trp_context_of(self), to, msg, msg, 1, trp_message_weight(msg));
+    error = terms->system ? trp_call_place_system(trp_context_of(self), to, msg)
+                          : trp_send_request(trp_context_of(self), to, msg);
     if (error < 0) {
         msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
         msg->kind = trp_message_kind_unasked(msg);
@@ -288,6 +287,29 @@ int troupe_request(struct troupe_actor *self, troupe_pid to, const struct troupe
         return request_from_outside(self, to, type, body, &options, on_reply, context);
     }
     return request_with(self, to, type, body, &options, on_reply, context);
+}
+
+int trp_call_request(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
+    const void *body, int timeout_ms, uint64_t edge, troupe_reply_fn on_reply, void *context)
+{
+    struct troupe_request_options options = {.timeout_ms = timeout_ms};
+    struct trp_terms terms;
+    struct trp_timer *record;
+    int error;
+
+    if (!is_asking_right(self, timeout_ms, on_reply) || type == NULL ||
+        (body != NULL) != (type->size > 0)) {
+        return TROUPE_EINVAL;
+    }
+    TROUPE_TRY(trp_call_terms(self, &options, &terms));
+    TROUPE_TRY(trp_call_open_record(self, on_reply, context, &record));
+    /* release: as in trp_timer_create().  PAIR timer.edge: trp_send_edge(). */
+    atomic_store_explicit(&record->edge, edge, memory_order_release);
+    error = trp_call_ask(self, to, type, body, &terms, record);
+    if (error < 0) {
+        spend(self, record);
+    }
+    return error;
 }
 
 /* What was given, with defaults; TROUPE_EINVAL. */
@@ -458,6 +480,12 @@ static void deliver(struct trp_context *context, troupe_pid to, struct troupe_me
 
     answer->kind = TRP_MESSAGE_REPLY;
     if (caller != NULL) {
+        uint64_t edge = trp_send_edge(answer);
+
+        if (trp_unlikely(edge != 0)) {
+            /* First: what whoever answers does next sees that this one waits no longer. */
+            trp_pressure_rest(caller, edge);
+        }
         trp_send_reserved(context, caller, answer);
         return;
     }
@@ -586,8 +614,11 @@ static int delegate(struct troupe_actor *self, troupe_pid to, struct troupe_mess
     if (inherits) {
         trp_message_move_permit(request, msg);
     }
-    error = trp_send_charged(trp_context_of(self), to, msg, msg, 1, trp_message_weight(msg));
-    if (error < 0) {
+    error = trp_send_request(trp_context_of(self), to, msg);
+    if (error == TROUPE_EDEADLK) {
+        /* Whoever asked is told. */
+        trp_message_dispose(trp_context_of(self), msg, error);
+    } else if (error < 0) {
         if (inherits) {
             trp_message_move_permit(msg, request);
         }

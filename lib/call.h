@@ -33,6 +33,12 @@ TROUPE_CHECKED int trp_call_open_record(struct troupe_actor *self, troupe_reply_
 /** Its outcome is not wanted any more. */
 void trp_call_close_record(struct troupe_actor *self, struct trp_timer *record);
 
+/** As troupe_request(), of one that waits for the answer: `edge` is the number of the record of its wait.  TROUPE_EDEADLK: that
+ * would close a ring, and nothing was sent. */
+TROUPE_CHECKED int trp_call_request(struct troupe_actor *self, troupe_pid to,
+    const struct troupe_type *type, const void *body, int timeout_ms, uint64_t edge,
+    troupe_reply_fn on_reply, void *context);
+
 /** The record of the request that `self` made last. */
 struct trp_timer *trp_call_newest_record(struct troupe_actor *self);
 

@@ -50,6 +50,7 @@ static void fill(
         .inherited_ms = trp_call_deadline(self),
         .on_done = order->on_done,
         .destroy = order->destroy,
+        .edge = order->edge,
     };
     job->deadline_ms = deadline_of(job->inherited_ms, order->timeout_ms);
     trp_list_init(&job->entry);
@@ -97,7 +98,7 @@ int troupe_blocking(struct troupe_actor *self, troupe_job_fn fn, void *arg,
         return TROUPE_EINVAL;
     }
     TROUPE_TRY(trp_job_submit(
-        self, &(struct trp_job_order){fn, arg, destroy, on_done, TROUPE_FOREVER}, &job));
+        self, &(struct trp_job_order){fn, arg, destroy, on_done, TROUPE_FOREVER, 0}, &job));
     if (out_job != NULL) {
         /* Its block stays until this callback has returned: it is opened after that. */
         *out_job = job->id;

@@ -24,6 +24,7 @@ struct trp_job_order {
     troupe_job_destroy_fn destroy; /* or NULL */
     troupe_job_done_fn on_done;
     int timeout_ms; /* of whoever waits for it, or TROUPE_FOREVER */
+    uint64_t edge;  /* number of the record of that wait (pressure.h), or 0 */
 };
 
 /** Makes a job, lists and queues it.  TROUPE_ENOMEM, TROUPE_ELIMIT, TROUPE_EFULL, TROUPE_ESYSTEM: there is none. */

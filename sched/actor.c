@@ -61,6 +61,8 @@ void trp_actor_free_extra(struct trp_context *context, struct troupe_actor *acto
     /* So the aliases of the next one have other numbers. */
     actor->generation += extra->alias_serial;
     trp_arena_free(&extra->arena, &actor->runtime->memory);
+    /* relaxed: nobody can reach it any more. */
+    trp_pressure_free(context, atomic_load_explicit(&extra->edge, memory_order_relaxed));
     trp_lock_fini(&extra->lock);
     trp_pool_free(&context->pool, extra, trp_pool_class(extra_size(actor)));
     /* relaxed: the cell is unreachable until its next spawn publishes it. */

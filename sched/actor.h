@@ -48,6 +48,7 @@
 
 struct trp_alias;
 struct trp_context;
+struct trp_edge;
 struct trp_fiber;
 struct trp_trie;
 struct troupe_reference;
@@ -126,8 +127,8 @@ struct trp_aside {
     struct trp_chain bequest;     /* at the end of a life: what the next one begins with */
     struct troupe_message *spent; /* came out of a chain; being handled, or handled and not ended */
     uint32_t stash_count;         /* one that is marked and still being handled included */
-    bool reopened;                /* the stash is to be handled again, that one included */
-    uint32_t suspensions;
+    uint32_t suspensions : 31;
+    uint32_t reopened : 1;     /* the stash is to be handled again, that one included */
     troupe_receive_fn receive; /* of the cell, before it was suspended */
 };
 
@@ -180,10 +181,11 @@ struct trp_extra {
     uint32_t alias_serial; /* of the alias made last: how far the cell's generation goes on */
     _Atomic uint32_t watch_count; /* others look at it */
     uint32_t io_count;
-    bool listens;             /* priority.h: has asked for an alias or for priority, ever */
-    bool tallied;             /* set before it runs: what it handles is counted */
-    _Atomic bool deferred;    /* any thread: an exit signal came in its turn, and too soon */
-    struct trp_defer *defers; /* newest first, in the arena */
+    bool listens;                    /* priority.h: has asked for an alias or for priority, ever */
+    bool tallied;                    /* set before it runs: what it handles is counted */
+    _Atomic bool deferred;           /* any thread: an exit signal came in its turn, and too soon */
+    _Atomic(struct trp_edge *) edge; /* pressure.h: whom it waits for; others look at it */
+    struct trp_defer *defers;        /* newest first, in the arena */
     struct trp_arena arena;
     troupe_decide_fn decide; /* set before it runs: whether it goes on after a failure; or NULL */
     void *decide_context;

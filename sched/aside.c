@@ -103,7 +103,7 @@ void trp_aside_reopen(struct troupe_actor *self)
     struct trp_aside *aside = aside_of(self);
 
     if (aside != NULL && aside->stash_count > 0) {
-        aside->reopened = true;
+        aside->reopened = 1;
         set_again(self);
     }
 }
@@ -161,9 +161,9 @@ bool trp_aside_has_mail(struct troupe_actor *self)
                0 ||
            (self->head != NULL &&
                atomic_load_explicit(&self->head->next, memory_order_relaxed) != NULL) ||
-           (aside != NULL &&
-               (aside->fresh.first != NULL || aside->priority.first != NULL ||
-                   aside->again.first != NULL || aside->reopened || aside->waiting.first != NULL));
+           (aside != NULL && (aside->fresh.first != NULL || aside->priority.first != NULL ||
+                                 aside->again.first != NULL || aside->reopened != 0 ||
+                                 aside->waiting.first != NULL));
 }
 
 /* ---- suspended ---- */
@@ -283,10 +283,10 @@ struct troupe_message *trp_aside_take(struct troupe_actor *actor)
 {
     struct trp_aside *aside = own_aside(actor);
 
-    if (aside->reopened) {
+    if (aside->reopened != 0) {
         trp_chain_prepend(&aside->again, &aside->stash);
         aside->stash_count = 0;
-        aside->reopened = false;
+        aside->reopened = 0;
     }
     aside->spent = aside->suspensions == 0 ? take_next(aside)
                                            : trp_chain_pull(&aside->priority, is_heeded, actor);
@@ -322,7 +322,7 @@ struct troupe_message *trp_aside_drain(struct troupe_actor *actor)
     trp_chain_prepend(&aside->again, &aside->priority);
     trp_chain_prepend(&aside->again, &aside->fresh);
     aside->stash_count = 0;
-    aside->reopened = false;
+    aside->reopened = 0;
     msg = trp_chain_pop(&aside->again);
     return msg != NULL ? msg : trp_chain_pop(&aside->waiting);
 }

@@ -389,7 +389,8 @@ int troupe_job_send(struct troupe_job *job, troupe_pid to, const struct troupe_t
     if (body != NULL) {
         memcpy(troupe_body(msg), body, type->size);
     }
-    error = trp_send_wait_as(job->runtime, job->pid, to, msg, wait_ms);
+    error = trp_send_wait_as(
+        job->runtime, &(struct trp_stake){.owner = job->pid, .edge = job->edge}, to, msg, wait_ms);
     if (error < 0) {
         /* What the body refers to is still the caller's. */
         msg->flags |= TRP_MESSAGE_EMPTIED;

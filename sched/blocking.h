@@ -51,6 +51,7 @@ struct troupe_job {
     troupe_pid pid;         /* of its actor */
     troupe_job_id id;       /* among those of its actor */
     uint64_t deadline_ms;   /* until when it is wanted, or TRP_NEVER */
+    uint64_t edge;          /* number of the record of its actor's wait for it (pressure.h), or 0 */
     uint64_t inherited_ms;  /* what is asked in its continuation has this deadline, or TRP_NEVER */
     struct trp_list queued; /* under the pool's lock */
     _Atomic uint32_t word;  /* see above */

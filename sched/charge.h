@@ -105,7 +105,14 @@ static inline int trp_charge_take_within(
     return TROUPE_OK;
 }
 
-/** The same within the present `cap`. */
+/** Takes back what was charged by trp_charge_take_within(), of messages that were not pushed.  Any thread. */
+static inline void trp_charge_take_back(struct trp_charge *charge, uint32_t count, uint64_t bytes)
+{
+    /* seq_cst: before the caller looks for waiters, as in trp_charge_try(). */
+    atomic_fetch_sub_explicit(&charge->in, TRP_CHARGE_ONE * count + bytes, memory_order_seq_cst);
+}
+
+/** As trp_charge_take_within(), within the present `cap`. */
 static inline int trp_charge_take(struct trp_charge *charge, uint32_t count, uint64_t bytes)
 {
     return trp_charge_take_within(charge, trp_charge_cap(charge), count, bytes);

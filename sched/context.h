@@ -63,6 +63,7 @@ struct trp_context {
     struct troupe_actor *current;   /* whose slice runs here */
     bool queues; /* set once: what it makes runnable goes into its worker's queue, not to all */
     struct trp_pool pool;
+    uint64_t edges; /* number of the last record that was opened here: see pressure.h */
     struct trp_cells cells;
     struct trp_zombies zombies;
     struct trp_counters counters;

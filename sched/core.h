@@ -20,6 +20,7 @@
 #include "message.h"
 #include "poller.h"
 #include "port.h"
+#include "pressure.h"
 #include "thread.h"
 #include "timer.h"
 
@@ -170,14 +171,24 @@ void trp_send_reserved(
 TROUPE_CHECKED int trp_send_charged(struct trp_context *context, troupe_pid to,
     struct troupe_message *first, struct troupe_message *last, uint32_t count, uint64_t bytes);
 
+/** The same of one request.  TROUPE_EDEADLK: whoever waits for its answer (pressure.h) would wait in a ring; refused as well. */
+TROUPE_CHECKED int trp_send_request(
+    struct trp_context *context, troupe_pid to, struct troupe_message *request);
+
 /** One more try of what was refused, for overload.c: uncounted, and without a policy.  With a `margin`, of one message or more
  * that a policy has made: up to so many above the capacity, but not through an alias.  Errors as trp_send_charged(). */
 struct trp_refused;
 TROUPE_CHECKED int trp_send_again(
     struct trp_context *context, const struct trp_refused *refused, uint32_t margin);
 
-/** As troupe_send_wait(), from a thread that acts for the actor `sender`. */
-TROUPE_CHECKED int trp_send_wait_as(struct troupe_runtime *runtime, troupe_pid sender,
+/** Of a wait that is an actor's, whoever does the waiting: the owner, and the number of its record (pressure.h), or 0. */
+struct trp_stake {
+    troupe_pid owner;
+    uint64_t edge;
+};
+
+/** As troupe_send_wait(), from a thread that acts for the actor stake->owner, or for nobody. */
+TROUPE_CHECKED int trp_send_wait_as(struct troupe_runtime *runtime, const struct trp_stake *stake,
     troupe_pid to, struct troupe_message *msg, int wait_ms);
 
 /**
@@ -190,27 +201,30 @@ struct trp_waiter {
     struct troupe_message *msg;
     uint64_t
         bytes; /* that it weighs: once it is sent it may be gone before its waiter has left the line */
-    bool registered; /* counted in `waiting`, and in the list or called */
+    struct trp_stake stake; /* whose wait it is; edge 0: of nobody that others could wait for */
+    bool registered;        /* counted in `waiting`, and in the list or called */
 
     /* Under the lock of the extra block of `to`. */
     struct trp_list entry;
     struct troupe_actor
         *sleeper; /* whose fiber it is; NULL: a thread's, which sleeps on its event */
+    bool pointed; /* its record leads to whoever it waits for */
 
     /* It is this one's turn, or the actor has ended: the caller's last touch. */
     _Atomic bool called;
 };
 
-/** The fiber of `self` begins to wait for room for `msg`, which nobody else has from here on. */
+/** The fiber of `self` begins to wait for room for `msg`, which nobody else has from here on; `edge` is the number of the
+ * record of its wait, or 0. */
 void trp_send_begin_wait(struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to,
-    struct troupe_message *msg);
+    struct troupe_message *msg, uint64_t edge);
 
 /**
  * One look of the waiter's fiber whether it is let in; `last`: it waits no longer.
  *
  * Returns TROUPE_EFULL: it waits on, its actor will be signalled (TRP_SIGNAL_ROOM).  Otherwise it is over: TROUPE_OK, the
  * message is sent; or the message is the caller's again: TROUPE_ETIMEDOUT, if it was the last look; TROUPE_EGONE;
- * TROUPE_ENOMEM.
+ * TROUPE_ENOMEM; TROUPE_EDEADLK: to wait would close a ring.
  */
 TROUPE_CHECKED int trp_send_go_on_waiting(
     struct troupe_actor *self, struct trp_waiter *waiter, bool last);
@@ -291,6 +305,19 @@ uint64_t trp_timer_due(uint64_t now_ns, uint64_t delay_ms);
 /** Which use of the block this is; and the end of it: handles and answers that name the old number miss. */
 uint64_t trp_timer_serial(const struct trp_timer *timer);
 void trp_timer_expire(struct trp_timer *timer);
+
+/** Of a request, or of its answer: the number of the record of whoever waits for that (pressure.h); 0: nobody does, or not any
+ * more. */
+static inline uint64_t trp_send_edge(const struct troupe_message *msg)
+{
+    const struct trp_extension *extension = trp_message_extension(msg);
+    const struct trp_timer *record = extension->call;
+    /* acquire: if it is the number of another use of the block, its serial has moved on.
+     * PAIR timer.edge: trp_timer_create(), ask() in call.c. */
+    uint64_t number = atomic_load_explicit(&record->edge, memory_order_acquire);
+
+    return trp_likely(number == 0) || trp_timer_serial(record) != extension->serial ? 0 : number;
+}
 
 /** Gives the block back; it is not armed and in no list. */
 void trp_timer_free(struct trp_context *context, struct trp_timer *timer);

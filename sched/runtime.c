@@ -47,6 +47,7 @@ static bool are_options_right(const struct troupe_runtime_options *options)
     return options->workers >= TROUPE_NO_THREADS && options->workers <= TROUPE_WORKERS_MAX &&
            options->watchdog_ms >= TROUPE_NO_WATCHDOG &&
            (unsigned)options->faults <= TROUPE_FAULTS_LEAVE &&
+           (unsigned)options->on_ring <= TROUPE_RING_FAIL &&
            options->limits.actors < (uint32_t)1 << 28 &&
            options->limits.threads <= TROUPE_THREADS_MAX && options->blocking_threads >= 0 &&
            options->blocking_threads <= TROUPE_BLOCKING_THREADS_MAX &&
@@ -141,6 +142,7 @@ static void init_shards(struct troupe_runtime *runtime)
 
         trp_lock_init(&shard->lock);
         shard->context.runtime = runtime;
+        shard->context.edges = TRP_EDGE_FIRST(TRP_THREAD_FIRST + TRP_THREAD_PLACES + i);
         trp_pool_init(&shard->context.pool, &runtime->memory);
     }
 }

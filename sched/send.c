@@ -266,7 +266,12 @@ static void stamp(struct trp_context *context, struct troupe_actor *actor,
     }
 }
 
-/* Somebody waits for room, or what is sent is to be stamped. */
+/* Somebody waits for room there, or what is sent is to be stamped. */
+static bool wants_care(const struct troupe_actor *actor)
+{
+    return (waiting_at(actor) & (TRP_WAITING_COUNT | TRP_WAITING_STAMPED)) != 0;
+}
+
 static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, uint32_t count)
 {
@@ -287,6 +292,56 @@ static int admit_into_margin(
     uint64_t cap = trp_actor_capacity(actor->behaviour) + TRP_CHARGE_ONE * margin;
 
     return trp_charge_take_within(&actor->charge, cap, count, bytes);
+}
+
+/* ---- requests on whose answer somebody waits ---- */
+
+/* One that was admitted is about to be placed at `actor`: whoever waits for its answer waits for that one from here on.
+ * TROUPE_EDEADLK: that would close a ring; its room was given back. */
+static TRP_NOINLINE int point_edge(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *request, uint64_t edge)
+{
+    struct troupe_actor *asker = trp_table_find(&context->runtime->table, request->sender);
+    struct trp_aim aim = {.to = trp_actor_pid(actor)};
+    int error = asker != NULL ? trp_pressure_wait(context, asker, edge, &aim) : TROUPE_OK;
+
+    if (error < 0) {
+        trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
+    }
+    return error;
+}
+
+/* One that nobody waits for, but which carries a permit, has no edge. */
+static inline uint64_t edge_of(const struct troupe_message *msg)
+{
+    return msg->flags & TRP_MESSAGE_REQUEST ? trp_send_edge(msg) : 0;
+}
+
+static inline int point(
+    struct trp_context *context, struct troupe_actor *actor, const struct troupe_message *request)
+{
+    uint64_t edge = edge_of(request);
+
+    return trp_unlikely(edge != 0) ? point_edge(context, actor, request, edge) : TROUPE_OK;
+}
+
+/* The same of any message. */
+static inline int point_request(
+    struct trp_context *context, struct troupe_actor *actor, const struct troupe_message *msg)
+{
+    return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION) ? point(context, actor, msg) : TROUPE_OK;
+}
+
+/* One in a batch goes where nobody follows it. */
+static TRP_NOINLINE void lose_sight(struct trp_context *context, const struct troupe_message *msg)
+{
+    uint64_t edge = edge_of(msg);
+    struct troupe_actor *asker =
+        edge != 0 ? trp_table_find(&context->runtime->table, msg->sender) : NULL;
+
+    if (asker != NULL) {
+        trp_pressure_rest(asker, edge);
+    }
 }
 
 /* ---- through an alias ---- */
@@ -352,6 +407,9 @@ static int pass(struct trp_context *context, struct troupe_actor *actor, struct 
     }
     parcel->bytes = weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
+    if (parcel->count == 1) {
+        TROUPE_TRY(point_request(context, actor, parcel->first));
+    }
     last = last_of(parcel->first, parcel->count);
     stamp(context, actor, &parcel->first, &last, parcel->count);
     mark_charged(parcel->first, parcel->count);
@@ -469,7 +527,7 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
         error = send_elsewhere(context, to, first, count, bytes);
         return error < 0 ? refused(context, to, first, last, count, error) : TROUPE_OK;
     }
-    if (trp_unlikely((waiting_at(actor) & (TRP_WAITING_COUNT | TRP_WAITING_STAMPED)) != 0)) {
+    if (trp_unlikely(wants_care(actor))) {
         return send_with_care(context, actor, first, last, count);
     }
     error = admit(context, actor, count, bytes, false);
@@ -493,10 +551,63 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
     TROUPE_TRY(margin > 0 ? admit_into_margin(
                                 actor, margin, refused->count, weigh(actor, first, refused->count))
                           : admit_with_care(context, actor, first, refused->count));
+    if (refused->count == 1) {
+        int error = point_request(context, actor, first);
+
+        if (error < 0) {
+            look_again(context, actor);
+            return error;
+        }
+    }
     stamp(context, actor, &first, &last, refused->count);
     mark_charged(first, refused->count);
     place(context, actor, first, last);
     return TROUPE_OK;
+}
+
+static int admit_request(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *request)
+{
+    int error = trp_unlikely(wants_care(actor))
+                    ? admit_with_care(context, actor, request, 1)
+                    : admit(context, actor, 1, trp_message_weight(request), false);
+
+    if (error == TROUPE_OK) {
+        error = point(context, actor, request);
+        if (error < 0) {
+            look_again(context, actor);
+        }
+    }
+    return error;
+}
+
+int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_message *request)
+{
+    struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
+    struct troupe_message *last = request;
+    int error;
+
+    trp_count(&context->counters.sent, 1);
+    if (trp_unlikely(actor == NULL)) {
+        error = send_elsewhere(context, to, request, 1, trp_message_weight(request));
+        return error < 0 ? refused(context, to, request, request, 1, error) : TROUPE_OK;
+    }
+    error = admit_request(context, actor, request);
+    if (trp_unlikely(error < 0)) {
+        return refused(context, trp_actor_pid(actor), request, request, 1, error);
+    }
+    stamp(context, actor, &request, &last, 1);
+    request->flags |= TRP_MESSAGE_CHARGED;
+    place(context, actor, request, last);
+    return TROUPE_OK;
+}
+
+/* One message, request or not. */
+static int send_one(struct trp_context *context, troupe_pid to, struct troupe_message *msg)
+{
+    return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION)
+               ? trp_send_request(context, to, msg)
+               : trp_send_charged(context, to, msg, msg, 1, trp_message_weight(msg));
 }
 
 /* ---- waiting for room ---- */
@@ -532,11 +643,29 @@ struct sleeper {
 };
 
 static void init_waiter(struct trp_waiter *waiter, struct troupe_actor *sleeper, troupe_pid to,
-    struct troupe_message *msg)
+    struct troupe_message *msg, const struct trp_stake *stake)
 {
-    *waiter = (struct trp_waiter){
-        .to = to, .msg = msg, .bytes = trp_message_weight(msg), .sleeper = sleeper};
+    *waiter = (struct trp_waiter){.to = to,
+        .msg = msg,
+        .bytes = trp_message_weight(msg),
+        .stake = *stake,
+        .sleeper = sleeper};
     trp_list_init(&waiter->entry);
+}
+
+/* Under lock: it waits for nobody from here on. */
+static void rest(struct trp_context *context, struct trp_waiter *waiter)
+{
+    struct troupe_actor *owner;
+
+    if (!waiter->pointed) {
+        return;
+    }
+    waiter->pointed = false;
+    owner = trp_table_find(&context->runtime->table, waiter->stake.owner);
+    if (owner != NULL) {
+        trp_pressure_rest(owner, waiter->stake.edge);
+    }
 }
 
 /* Under lock. */
@@ -544,6 +673,8 @@ static void call(struct trp_context *context, struct trp_waiter *waiter)
 {
     struct troupe_actor *sleeper = waiter->sleeper;
 
+    /* First: what the reader does next sees that it waits no longer. */
+    rest(context, waiter);
     if (sleeper == NULL) {
         trp_event_wake(&trp_container_of(waiter, struct sleeper, waiter)->event);
     }
@@ -672,6 +803,7 @@ static void step_out(struct trp_context *context, struct troupe_actor *actor,
     if (atomic_load_explicit(&waiter->called, memory_order_relaxed)) {
         extra->waiter_called = false;
     }
+    rest(context, waiter);
     trp_list_remove(&waiter->entry);
     waiter->registered = false;
     /* relaxed: whoever sees it late refuses once, or calls nobody. */
@@ -689,6 +821,7 @@ static int enter(struct trp_context *context, struct troupe_actor *actor, struct
         return pass(context, actor, extra, parcel);
     }
     TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
+    TROUPE_TRY(point_request(context, actor, parcel->first));
     stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;
     return TROUPE_OK;
@@ -703,7 +836,33 @@ static troupe_pid receiver_of(struct troupe_runtime *runtime, troupe_pid to)
     return owner != NULL ? trp_actor_pid(owner) : to;
 }
 
-/* One try.  TROUPE_EFULL: registered, wait. */
+/* Under lock, which keeps it from being called: it waits for `actor`. */
+static void aim(struct trp_context *context, struct troupe_actor *actor, struct trp_waiter *waiter)
+{
+    struct trp_aim aim = {.to = trp_actor_pid(actor)};
+    struct troupe_actor *owner;
+
+    if (waiter->stake.edge == 0 || waiter->pointed) {
+        return;
+    }
+    owner = trp_table_find(&context->runtime->table, waiter->stake.owner);
+    if (owner != NULL) {
+        trp_pressure_point(owner, waiter->stake.edge, &aim);
+        waiter->pointed = true;
+    }
+}
+
+/* Under no lock.  TROUPE_EDEADLK: it shall not wait. */
+static int look(struct trp_context *context, const struct trp_waiter *waiter)
+{
+    struct troupe_actor *owner = waiter->stake.edge != 0
+                                     ? trp_table_find(&context->runtime->table, waiter->stake.owner)
+                                     : NULL;
+
+    return owner != NULL ? trp_pressure_look(context, owner, waiter->stake.edge) : TROUPE_OK;
+}
+
+/* One try.  TROUPE_EFULL: registered, wait.  TROUPE_EDEADLK: it is a request on whose answer somebody waits in a ring. */
 static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
 {
     struct troupe_actor *actor = trp_actor_find(context->runtime, waiter->at);
@@ -728,6 +887,9 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     if (atomic_load_explicit(&actor->pid, memory_order_seq_cst) != waiter->at &&
         error == TROUPE_EFULL) {
         error = TROUPE_EGONE;
+    }
+    if (error == TROUPE_EFULL) {
+        aim(context, actor, waiter);
     }
     trp_lock_give(&extra->lock);
     if (error == TROUPE_OK) {
@@ -765,6 +927,22 @@ static int give_up(struct trp_context *context, struct trp_waiter *waiter)
     return TROUPE_ETIMEDOUT;
 }
 
+/* One try of whoever has something to try.  TROUPE_EDEADLK: it may not wait, because that would close a ring, and is not in
+ * line any more; a request that may not be sent there for that reason is answered so, and that counts as sent. */
+static int try_to_enter(struct trp_context *context, struct trp_waiter *waiter)
+{
+    int error = try_as_waiter(context, waiter);
+
+    if (error == TROUPE_EDEADLK) {
+        trp_message_dispose(context, waiter->msg, error);
+        return TROUPE_OK;
+    }
+    if (error == TROUPE_EFULL && look(context, waiter) < 0) {
+        return give_up(context, waiter) == TROUPE_EGONE ? TROUPE_EGONE : TROUPE_EDEADLK;
+    }
+    return error;
+}
+
 /* Whoever ends the actor still has to let go of the waiter. */
 static void outlive_caller(struct trp_waiter *waiter)
 {
@@ -788,8 +966,8 @@ static int end_in_vain(struct trp_context *context, const struct trp_waiter *wai
 
 /* ---- threads that wait ---- */
 
-static int wait_for_room(
-    struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
+static int wait_for_room(struct troupe_runtime *runtime, const struct trp_stake *stake,
+    troupe_pid to, struct troupe_message *msg, int wait_ms)
 {
     uint64_t until_ns = wait_ms == TROUPE_FOREVER
                             ? TRP_EVENT_FOREVER
@@ -797,7 +975,7 @@ static int wait_for_room(
     struct sleeper sleeper;
 
     trp_event_init(&sleeper.event);
-    init_waiter(&sleeper.waiter, NULL, to, msg);
+    init_waiter(&sleeper.waiter, NULL, to, msg, stake);
     for (;;) {
         uint32_t value = trp_event_value(&sleeper.event);
         struct trp_visit visit;
@@ -809,7 +987,7 @@ static int wait_for_room(
         if (sleeper.waiter.at == TROUPE_NOBODY) {
             sleeper.waiter.at = receiver_of(runtime, to);
         }
-        error = try_as_waiter(visit.context, &sleeper.waiter);
+        error = try_to_enter(visit.context, &sleeper.waiter);
         if (error == TROUPE_EFULL && until_ns != TRP_EVENT_FOREVER &&
             trp_port_now_ns() >= until_ns) {
             error = give_up(visit.context, &sleeper.waiter);
@@ -907,6 +1085,18 @@ static void take_back(
     }
 }
 
+/* It was not sent.  A request on whose answer somebody waits in a ring is answered so: then it is over. */
+static int conclude(
+    struct trp_context *context, struct trp_list *held, struct troupe_message *msg, int error)
+{
+    if (error == TROUPE_EDEADLK) {
+        trp_message_dispose(context, msg, error);
+        return TROUPE_OK;
+    }
+    take_back(context, held, msg);
+    return error;
+}
+
 static struct trp_list *held_of(struct troupe_actor *self)
 {
     struct trp_extra *extra = self != NULL ? trp_actor_extra(self) : NULL;
@@ -917,12 +1107,9 @@ static struct trp_list *held_of(struct troupe_actor *self)
 static int send_owned(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
 {
     struct trp_context *context = trp_context_of(self);
-    int error = trp_send_charged(context, to, msg, msg, 1, trp_message_weight(msg));
+    int error = send_one(context, to, msg);
 
-    if (trp_unlikely(error < 0)) {
-        take_back(context, held_of(self), msg);
-    }
-    return error;
+    return trp_unlikely(error < 0) ? conclude(context, held_of(self), msg, error) : error;
 }
 
 int troupe_send_message(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
@@ -972,10 +1159,12 @@ int troupe_forward(struct troupe_actor *self, troupe_pid to, struct troupe_messa
 
 /* ---- fibers that wait ---- */
 
-void trp_send_begin_wait(
-    struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to, struct troupe_message *msg)
+void trp_send_begin_wait(struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to,
+    struct troupe_message *msg, uint64_t edge)
 {
-    init_waiter(waiter, self, to, msg);
+    struct trp_stake stake = {.owner = trp_actor_pid(self), .edge = edge};
+
+    init_waiter(waiter, self, to, msg, &stake);
     waiter->at = receiver_of(self->runtime, to);
     let_go(msg, trp_actor_pid(self));
     trp_fiber_here(self)->waiter = waiter;
@@ -1007,7 +1196,7 @@ static bool has_a_turn(const struct trp_waiter *waiter)
 int trp_send_go_on_waiting(struct troupe_actor *self, struct trp_waiter *waiter, bool last)
 {
     struct trp_context *context = trp_context_of(self);
-    int error = has_a_turn(waiter) ? try_as_waiter(context, waiter) : TROUPE_EFULL;
+    int error = has_a_turn(waiter) ? try_to_enter(context, waiter) : TROUPE_EFULL;
 
     if (error == TROUPE_EFULL && last) {
         error = give_up(context, waiter);
@@ -1030,11 +1219,15 @@ void trp_send_abandon(struct trp_context *context, struct trp_fiber *fiber)
 }
 
 /* Links `count` messages into a chain and adds up their weight. */
-static uint64_t chain(struct troupe_message **msgs, size_t count, troupe_pid sender)
+static uint64_t chain(struct trp_context *context, struct troupe_message **msgs, size_t count)
 {
+    troupe_pid sender = trp_actor_pid(context->current);
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < count; i++) {
+        if (trp_unlikely(trp_message_is_held(msgs[i]))) {
+            lose_sight(context, msgs[i]);
+        }
         let_go(msgs[i], sender);
         bytes += trp_message_weight(msgs[i]);
         /* relaxed: the push publishes them. */
@@ -1064,7 +1257,7 @@ int troupe_send_batch(
         return TROUPE_OK;
     }
     context = trp_context_of(self);
-    bytes = chain(msgs, count, trp_actor_pid(self));
+    bytes = chain(context, msgs, count);
     error = trp_send_charged(context, to, msgs[0], msgs[count - 1], (uint32_t)count, bytes);
     if (error < 0) {
         for (size_t i = 0; i < count; i++) {
@@ -1112,9 +1305,9 @@ static int try_send_as(
         return TROUPE_ENOMEM;
     }
     let_go(msg, self != NULL ? trp_actor_pid(self) : sender);
-    error = trp_send_charged(visit.context, to, msg, msg, 1, trp_message_weight(msg));
+    error = send_one(visit.context, to, msg);
     if (error < 0) {
-        take_back(visit.context, held_of(self), msg);
+        error = conclude(visit.context, held_of(self), msg, error);
     }
     trp_context_leave(&visit);
     return error;
@@ -1125,15 +1318,27 @@ int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe
     return msg != NULL ? try_send_as(runtime, TROUPE_NOBODY, to, msg) : TROUPE_EINVAL;
 }
 
+/* Of a wait on the thread of an actor, outside. */
+static int open_stake(struct troupe_actor *self, struct trp_stake *out_stake)
+{
+    TRP_INSIDE(self);
+
+    out_stake->owner = trp_actor_pid(self);
+    return trp_pressure_open(trp_context_of(self), self, &out_stake->edge);
+}
+
 /* As a foreign thread, but in the name of its actor, outside. */
 static int wait_on_thread(
     struct troupe_actor *self, troupe_pid to, struct troupe_message *msg, int wait_ms)
 {
+    struct trp_stake stake;
     struct trp_list *held;
     int error;
 
+    TROUPE_TRY(open_stake(self, &stake));
     let_go(msg, trp_actor_pid(self));
-    error = wait_for_room(self->runtime, to, msg, wait_ms);
+    error = wait_for_room(self->runtime, &stake, to, msg, wait_ms);
+    trp_pressure_close(self);
     held = held_of(self);
     if (error < 0) {
         trp_message_set_runtime(msg, self->runtime);
@@ -1144,23 +1349,30 @@ static int wait_on_thread(
     return error;
 }
 
-int trp_send_wait_as(struct troupe_runtime *runtime, troupe_pid sender, troupe_pid to,
+/* It may not wait: what it is told is that there is no room. */
+static int unless_ring(int error)
+{
+    return error == TROUPE_EDEADLK ? TROUPE_EFULL : error;
+}
+
+int trp_send_wait_as(struct troupe_runtime *runtime, const struct trp_stake *stake, troupe_pid to,
     struct troupe_message *msg, int wait_ms)
 {
     struct troupe_actor *self = trp_thread_actor(runtime);
-    int error = try_send_as(runtime, sender, to, msg);
+    int error = try_send_as(runtime, stake->owner, to, msg);
 
     if (error != TROUPE_EFULL || wait_ms == 0) {
         return error == TROUPE_EFULL ? TROUPE_ETIMEDOUT : error;
     }
     if (self == NULL) {
-        error = wait_for_room(runtime, to, msg, wait_ms);
+        error = unless_ring(wait_for_room(runtime, stake, to, msg, wait_ms));
         if (error < 0) {
             trp_message_set_runtime(msg, runtime);
         }
         return error;
     }
-    return to != trp_actor_pid(self) ? wait_on_thread(self, to, msg, wait_ms) : TROUPE_EFULL;
+    return to != trp_actor_pid(self) ? unless_ring(wait_on_thread(self, to, msg, wait_ms))
+                                     : TROUPE_EFULL;
 }
 
 int troupe_send_wait(
@@ -1169,5 +1381,5 @@ int troupe_send_wait(
     if (msg == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
         return TROUPE_EINVAL;
     }
-    return trp_send_wait_as(runtime, TROUPE_NOBODY, to, msg, wait_ms);
+    return trp_send_wait_as(runtime, &(struct trp_stake){.edge = 0}, to, msg, wait_ms);
 }

@@ -55,6 +55,9 @@ struct trp_timer *trp_timer_create(struct trp_context *context, enum trp_message
     timer->missed_told = 0;
     timer->timed = false;
     timer->on_reply = NULL;
+    /* release: whoever holds a request of the use before finds that its serial has moved on.
+     * PAIR timer.edge: trp_send_edge(). */
+    atomic_store_explicit(&timer->edge, 0, memory_order_release);
     timer->context = NULL;
     trp_list_init(&timer->slot);
     trp_list_init(&timer->entry);

@@ -102,6 +102,8 @@ struct trp_timer {
     int status; /* its outcome, if it is its time-out that brings it */
     troupe_reply_fn on_reply;
     void *context;
+    _Atomic uint64_t
+        edge; /* number of the record of whoever waits for the answer (pressure.h), or 0; read through stale requests */
 };
 
 static_assert(sizeof(struct trp_timer) <= 256, "a timer is one block of the stable class");

@@ -15,6 +15,7 @@
 #include "fiber_cross.h"
 #include "letter.h"
 #include "overload.h"
+#include "pressure.h"
 #include "runtime.h"
 #include "seam.h"
 #include "send.h"
@@ -67,6 +68,7 @@ void trp_worker_init(struct trp_worker *worker, struct troupe_runtime *runtime, 
     worker->context.runtime = runtime;
     worker->context.worker = worker;
     worker->context.queues = index < TRP_THREAD_FIRST;
+    worker->context.edges = TRP_EDGE_FIRST(index);
     trp_pool_init(&worker->context.pool, &runtime->memory);
     worker->runtime = runtime;
     worker->index = index;
@@ -891,6 +893,7 @@ static void drop_fiber(struct trp_worker *worker, struct troupe_actor *actor)
     if (actor->fiber->waiter != NULL) {
         trp_send_abandon(&worker->context, actor->fiber);
     }
+    trp_pressure_close(actor);
     trp_fiber_drop(actor);
 }
 

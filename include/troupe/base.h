@@ -71,7 +71,8 @@
     X(TROUPE_ECANCELLED, -22, "cancelled before it began")                                         \
     X(TROUPE_ERESET, -23, "the connection was reset")                                              \
     X(TROUPE_ECRASHED, -24, "the actor's code crashed")                                            \
-    X(TROUPE_EOVERLOAD, -25, "the mailbox was overloaded and gave the message up")
+    X(TROUPE_EOVERLOAD, -25, "the mailbox was overloaded and gave the message up")                 \
+    X(TROUPE_EDEADLK, -26, "to wait would close a ring of actors that wait for each other")
 
 enum troupe_err {
     TROUPE_OK = 0,

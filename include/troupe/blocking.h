@@ -108,7 +108,8 @@ TROUPE_API struct troupe_runtime *troupe_job_runtime(const struct troupe_job *jo
  *
  * Owns     as with troupe_send()
  * Units    `wait_ms` in milliseconds; 0 does not wait; there is no TROUPE_FOREVER: a job always has a way out
- * Errors   as troupe_send_wait()
+ * Errors   as troupe_send_wait(); TROUPE_EFULL also if its actor waits for the job (troupe_blocking_wait()), and the wait
+ *          would close a ring: see fiber.h
  */
 TROUPE_API TROUPE_CHECKED int troupe_job_send(struct troupe_job *job, troupe_pid to,
     const struct troupe_type *type, const void *body, int wait_ms);

@@ -34,6 +34,36 @@
 
 TROUPE_BEGIN_DECLS
 
+/*
+ * Nobody closes a ring.
+ *
+ * An actor that waits for another one, which waits for the next, and so on, back to the first: none of them would go on before
+ * a time-out.  So whoever is about to close such a ring does not wait, and is told at once: a call or a join by TROUPE_EDEADLK, a
+ * send by TROUPE_EFULL.  The others go on waiting, for it.
+ *
+ *   waits        troupe_call(), troupe_join_wait(), the sends that wait for room, and those that a thread actor makes with
+ *                troupe_send_wait(); troupe_blocking_wait(), as long as its job waits in troupe_job_send()
+ *   waits not    whoever has sent a request and goes on (troupe_request()), receives, sleeps, or waits for a descriptor: it may
+ *                go on by itself
+ *   a request    is waited for where it is: who asked waits for whoever it was forwarded or delegated to.  If that closes a
+ *                ring, who asked gets TROUPE_EDEADLK, and who passed it on goes on as if it had been sent.  Sent on in a batch,
+ *                it is lost sight of
+ *   a chain      of more than 64 actors each of which waits for the next counts as a ring
+ *
+ * Several that would close one at the same time: one of them is told.  One that has its answer, or room, or is about to be told of
+ * a time-out that is over, does not wait any more.  `on_ring` of the runtime's options says what else may come of it.
+ */
+
+/**
+ * The last ring that a wait of `self` would have closed: who waits for whom, with names of behaviours and pids in hexadecimal:
+ * "client (640000010000003) -> server (640000010000004) -> client".  "" if there was none, or no memory for it.  A ring too long
+ * ends in "...".
+ *
+ * Threads  a callback of `self`
+ * Owns     `self`; good until its next wait
+ */
+TROUPE_API const char *troupe_deadlock_text(struct troupe_actor *self);
+
 /** Whether the running callback of `self` may wait. */
 TROUPE_API bool troupe_may_wait(const struct troupe_actor *self);
 
@@ -73,6 +103,9 @@ TROUPE_API TROUPE_CHECKED int troupe_receive_of(struct troupe_actor *self,
  * Returns  TROUPE_OK: answered
  * Errors   the outcomes of call.h; those of troupe_request(); TROUPE_EPROTO: the answer is of another type, and was dropped;
  *          TROUPE_EINVAL also for a call to oneself, which nobody could answer
+ *          TROUPE_EDEADLK: the wait would close a ring, see above and troupe_deadlock_text().  Nothing was sent, unless whoever
+ *          had the request found out when it passed it on: then its body is gone, as with any outcome
+ *          TROUPE_ENOMEM also for the first wait of an actor
  * Cost     as troupe_request(), and two switches of stacks, however much is queued
  */
 TROUPE_API TROUPE_CHECKED int troupe_call(struct troupe_actor *self, troupe_pid to,
@@ -89,8 +122,7 @@ TROUPE_API TROUPE_CHECKED int troupe_call_message(struct troupe_actor *self, tro
  * are served first come, first served, when the mailbox is half empty; meanwhile whoever does not wait is refused, so that
  * nobody barges.
  *
- * Nothing keeps two fibers from waiting for each other's room for ever: whoever sends in both directions gives one of them
- * a limit.
+ * Two fibers do not wait for each other's room, nor do more of them in a ring: the one that would begin to is refused.
  *
  * Threads  a callback of `self` that may wait
  * Owns     as troupe_send(); while it waits the runtime owns what the body refers to: if the actor ends then, it is destroyed
@@ -98,7 +130,7 @@ TROUPE_API TROUPE_CHECKED int troupe_call_message(struct troupe_actor *self, tro
  *          what is handled now waits (troupe_deadline())
  * Errors   TROUPE_ETIMEDOUT  still full
  *          TROUPE_EGONE      the actor has ended, before or while we waited
- *          TROUPE_EFULL      its own mailbox: room that nobody else could make
+ *          TROUPE_EFULL      its own mailbox: room that nobody else could make; or the wait would close a ring, see above
  *          TROUPE_ENOMEM, TROUPE_ELIMIT (limits.actor_timers): to wait takes memory, and with a limit a timer
  *          TROUPE_EMSGSIZE, TROUPE_EINVAL: as troupe_send()
  * Order    messages from one fiber to one actor arrive in the order sent

@@ -258,6 +258,7 @@ TROUPE_API TROUPE_CHECKED int troupe_join(
  * Units    `wait_ms` in milliseconds, 0: is it over; or TROUPE_FOREVER
  * Owns     as troupe_join(); the text may be released by anybody
  * Errors   TROUPE_ETIMEDOUT  it lives on; it is not watched any more
+ *          TROUPE_EDEADLK    the wait would close a ring of waits (fiber.h)
  *          TROUPE_ENOMEM, TROUPE_ELIMIT (limits.actor_watches, limits.actor_timers); TROUPE_EINVAL also for oneself
  */
 TROUPE_API TROUPE_CHECKED int troupe_join_wait(

@@ -111,7 +111,8 @@ TROUPE_API TROUPE_CHECKED int troupe_try_send(
  * Units    `wait_ms` in milliseconds; 0 does not wait; TROUPE_FOREVER sets no limit
  * Errors   TROUPE_ETIMEDOUT  still full after wait_ms
  *          TROUPE_EGONE      the actor has ended, before or while we waited
- *          TROUPE_EFULL      of a thread actor: its own mailbox, where it would wait for itself
+ *          TROUPE_EFULL      of a thread actor: its own mailbox, where it would wait for itself; or the wait would close a
+ *                            ring (fiber.h)
  *          TROUPE_ENOMEM     to wait for the first time at an actor takes memory
  * Order    messages from one thread to one actor arrive in the order sent
  */

@@ -51,6 +51,7 @@ enum troupe_report_kind {
     TROUPE_REPORT_CRASH, /* a server, machine or event manager failed: its last message and its state */
     TROUPE_REPORT_QUEUE_LONG,  /* a mailbox has more messages than options.queue_high */
     TROUPE_REPORT_QUEUE_SHORT, /* which it has not any more: as few as options.queue_low */
+    TROUPE_REPORT_RING,        /* a wait closes a ring of waits, and options.on_ring lets it */
     TROUPE_REPORT_FLOOD, /* there are too many reports: for the rest of this second they are left out */
 };
 
@@ -72,6 +73,7 @@ struct troupe_report {
                           UNSTOPPED: how many, if a supervisor says it
                           DEAD_LETTERS: how many came since the last report
                           QUEUE_LONG, QUEUE_SHORT: messages that are queued
+                          RING: actors in it
                           LIMIT: bytes, of one that has more than its behaviour's memory_max */
     uint64_t time_ms;  /* RESTART: until it is tried; GIVE_UP: the period; UNSTOPPED: what it had */
 };
@@ -155,6 +157,19 @@ enum troupe_faults {
     TROUPE_FAULTS_LEAVE, /* they are no business of troupe's, which installs no handler for this runtime */
 };
 
+/**
+ * What comes of a wait that would close a ring: of actors each of which waits for the next, so that none would go on.  Waits are
+ * calls, joins, and sends that wait for room, mixed as they come, also those of jobs that their actor waits for (fiber.h).  They are
+ * followed when a wait begins, so it is found at once, by the one that would be the last; where several would be at the same
+ * time it is one of them.
+ */
+enum troupe_ring {
+    TROUPE_RING_ERROR, /* it does not wait: a call or a join ends with TROUPE_EDEADLK, a send with TROUPE_EFULL */
+    TROUPE_RING_LOG,  /* it is reported (RING), and waits: as long as its time-out allows */
+    TROUPE_RING_FAIL, /* its actor fails with TROUPE_EDEADLK, and the ring as the text of its reason; a thread that waits in
+                          troupe_send_wait(), or in a job, gets the error */
+};
+
 /** Zero is the default everywhere. */
 struct troupe_runtime_options {
     int workers;     /* threads [as many as cpuset and cgroup's quota allow] or TROUPE_NO_THREADS */
@@ -172,6 +187,7 @@ struct troupe_runtime_options {
     enum troupe_faults faults; /* of an actor's code [TROUPE_FAULTS_TELL] */
     troupe_dead_letter_fn on_dead_letter; /* shown what is given up: see overload.h [nobody is] */
     void *dead_letter_context;
+    enum troupe_ring on_ring;  /* whose wait would close a ring of waits [TROUPE_RING_ERROR] */
 };
 
 /**

@@ -144,7 +144,7 @@ static void forget_waiter(struct sender *sender)
 
 static void begin(struct sender *sender)
 {
-    trp_send_begin_wait(sender->actor, sender->waiter, reader_pid, sender->message);
+    trp_send_begin_wait(sender->actor, sender->waiter, reader_pid, sender->message, 0);
 }
 
 static void end(struct sender *sender, int error)

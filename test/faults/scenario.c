@@ -23,6 +23,7 @@ const struct scenario scenarios[] = {
     {.name = "thread_call", .run = scenario_thread_call},
     {.name = "watchdog", .run = scenario_watchdog},
     {.name = "fiber", .run = scenario_fiber},
+    {.name = "ring", .run = scenario_ring},
     {.name = "room", .run = scenario_room},
     {.name = "overload", .run = scenario_overload},
     {.name = "contain", .run = scenario_contain},

@@ -110,6 +110,7 @@ void scenario_contain(void);
 
 /* scenario_fiber.c */
 void scenario_fiber(void);
+void scenario_ring(void);
 void scenario_room(void);
 
 /* scenario_flow.c */

@@ -181,6 +181,63 @@ void scenario_room(void)
     scene_close(&scene);
 }
 
+/* ---- a ring ---- */
+
+static struct {
+    troupe_pid caller;
+    unsigned over;
+} ring;
+
+/* Asks back, instead of answering. */
+static int ask_back(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    uint64_t value = 1;
+    int status;
+
+    (void)state;
+    if (!troupe_is(msg, &ask)) {
+        return TROUPE_EUNKNOWN;
+    }
+    status = troupe_call(self, ring.caller, &ask, &value, &answer, &value, 10000);
+    HOLDS(status == TROUPE_EDEADLK || status == TROUPE_ENOMEM);
+    HOLDS(status != TROUPE_EDEADLK || troupe_deadlock_text(self)[0] != '\0' || fault_has_hit());
+    (void)WENT(troupe_reply(self, msg, &answer, &value), MAY(TROUPE_ENOMEM));
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour asking_back = {
+    .name = "asking back", .receive = ask_back, .may_wait = true, .stack_size = 8192};
+
+static int call_and_join(struct troupe_actor *self, const void *arg)
+{
+    troupe_pid to = *(const troupe_pid *)arg;
+    uint64_t value = 7;
+
+    ring.caller = troupe_self(self);
+    (void)WENT(troupe_call(self, to, &ask, &value, &answer, &value, 10000), MAY_CALL);
+    HOLDS(troupe_join_wait(self, to, 1, NULL) == TROUPE_ETIMEDOUT || fault_has_hit());
+    ring.over = 1;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour calling = {.name = "calling", .main = call_and_join};
+
+void scenario_ring(void)
+{
+    struct scene scene = {0};
+    troupe_pid server;
+    troupe_pid pid;
+
+    memset(&ring, 0, sizeof ring);
+    if (!scene_open(&scene, TROUPE_NO_THREADS)) {
+        return;
+    }
+    if (spawn(&scene, &asking_back, NULL, &server) && spawn(&scene, &calling, &server, &pid)) {
+        scene_await(&scene, &ring.over, 1);
+    }
+    scene_close(&scene);
+}
+
 /* More than a worker keeps, and than one region has. */
 #define FIBERS 70
 

@@ -280,13 +280,15 @@ static int wait_for_the_other(struct troupe_actor *self, struct sender *sender)
 static const struct troupe_behaviour narrow_sender = {
     .name = "narrow sender", .main = sender_main, .capacity = 1};
 
-/* Each is full, and reads nothing while it waits: they sleep, and do not wake each other again and again. */
+/* Each is full, and reads nothing while it waits, in a ring that is let be: they sleep, and do not wake each other again and
+ * again. */
 Test(room, two_that_wait_for_each_other_sleep, .timeout = 60)
 {
     struct sender senders[2];
     struct stage stage;
 
-    stage_open(&stage, TROUPE_NO_THREADS);
+    stage_open_with(&stage,
+        &(struct troupe_runtime_options){.workers = TROUPE_NO_THREADS, .on_ring = TROUPE_RING_LOG});
     for (unsigned n = 0; n < 2; n++) {
         senders[n] = (struct sender){.run = wait_for_the_other, .wait_ms = TROUPE_FOREVER};
         senders[n].pid = stage_spawn(&stage, &narrow_sender, &senders[n]);

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+#include "pressure.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <troupe/fiber.h>
+
+#include "core.h"
+#include "runtime.h"
+#include "seam.h"
+
+/** Room for the names of one ring. */
+#define TEXT_SIZE 2048
+
+#define EDGE_CLASS trp_pool_class(sizeof(struct trp_edge))
+#define TEXT_CLASS trp_pool_class(TEXT_SIZE)
+
+/* One actor on the way, and its edge as it was read. */
+struct hop {
+    troupe_pid pid;
+    struct trp_edge *edge;
+    uint64_t word;
+};
+
+/* The way from an actor on. */
+struct way {
+    struct hop hops[TRP_EDGE_HOPS + 1];
+    unsigned count;
+    bool closed;   /* the last one leads back to the first */
+    bool too_long; /* there are more hops */
+};
+
+static enum trp_edge_state state_of(uint64_t word)
+{
+    return (enum trp_edge_state)(word & TRP_EDGE_STATE);
+}
+
+static uint64_t with_state(uint64_t word, enum trp_edge_state state)
+{
+    return (word & ~TRP_EDGE_STATE) | state;
+}
+
+static bool is_of(uint64_t word, uint64_t number)
+{
+    return (word & TRP_EDGE_NUMBER) == number;
+}
+
+static bool stands(uint64_t word)
+{
+    enum trp_edge_state state = state_of(word);
+
+    return state == TRP_EDGE_LOOKING || state == TRP_EDGE_WAITING || state == TRP_EDGE_CLAIMED;
+}
+
+/* The word, when nobody moves it. */
+static uint64_t word_of(const struct trp_edge *edge)
+{
+    for (;;) {
+        /* acquire: where it leads, and the text of one that rests.  PAIR edge.word: move_on(), leave(). */
+        uint64_t word = atomic_load_explicit(&edge->word, memory_order_acquire);
+
+        if (trp_likely(state_of(word) != TRP_EDGE_MOVING)) {
+            return word;
+        }
+        trp_port_yield();
+    }
+}
+
+/* From `word`, as it was read, to another; false: it has changed. */
+static bool swap(struct trp_edge *edge, uint64_t word, uint64_t next)
+{
+    /* acq_rel: who moves it has seen what was written before, and who finds it changed what was done meanwhile.
+     * PAIR edge.word. */
+    return atomic_compare_exchange_strong_explicit(
+        &edge->word, &word, next, memory_order_acq_rel, memory_order_acquire);
+}
+
+/* MOVING, by us alone; false: it is not that record any more. */
+static bool begin_move(struct trp_edge *edge, uint64_t number, uint64_t *out_word)
+{
+    uint64_t word;
+
+    do {
+        word = word_of(edge);
+        if (!is_of(word, number)) {
+            return false;
+        }
+    } while (!swap(edge, word, with_state(word, TRP_EDGE_MOVING)));
+    *out_word = word;
+    return true;
+}
+
+/* MOVING -> `state`, as another edge than before. */
+static void move_on(struct trp_edge *edge, uint64_t word, enum trp_edge_state state)
+{
+    uint64_t moves = (word + TRP_EDGE_MOVE) & TRP_EDGE_MOVES;
+
+    /* release: where it leads, and the text.  PAIR edge.word: word_of(). */
+    atomic_store_explicit(
+        &edge->word, (word & TRP_EDGE_NUMBER) | moves | state, memory_order_release);
+}
+
+/* Of an actor; NULL: it never waited. */
+static struct trp_edge *edge_of(struct troupe_actor *actor)
+{
+    struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
+
+    /* acquire: the block.  PAIR extra.edge: make_edge(). */
+    return extra != NULL ? atomic_load_explicit(&extra->edge, memory_order_acquire) : NULL;
+}
+
+/* ---- the owner ---- */
+
+static struct trp_edge *make_edge(struct trp_context *context, struct troupe_actor *self)
+{
+    struct trp_extra *extra = trp_actor_need_extra(context, self);
+    struct trp_edge *edge;
+
+    if (extra == NULL) {
+        return NULL;
+    }
+    edge = trp_pool_alloc(&context->pool, EDGE_CLASS);
+    if (edge != NULL) {
+        memset(edge, 0, sizeof *edge);
+        /* release: the block.  PAIR extra.edge: edge_of(). */
+        atomic_store_explicit(&extra->edge, edge, memory_order_release);
+    }
+    return edge;
+}
+
+int trp_pressure_open(struct trp_context *context, struct troupe_actor *self, uint64_t *out_number)
+{
+    struct trp_edge *edge = edge_of(self);
+
+    if (edge == NULL) {
+        edge = make_edge(context, self);
+    }
+    if (edge == NULL) {
+        return TROUPE_ENOMEM;
+    }
+    trp_assert(state_of(word_of(edge)) == TRP_EDGE_NONE);
+    context->edges += TRP_EDGE_STEP;
+    *out_number = context->edges;
+    /* relaxed: it leads nowhere yet; whoever shall point it is told the number after this. */
+    atomic_store_explicit(&edge->word, context->edges | TRP_EDGE_RESTING, memory_order_relaxed);
+    return TROUPE_OK;
+}
+
+void trp_pressure_close(struct troupe_actor *self)
+{
+    struct trp_edge *edge = edge_of(self);
+    uint64_t word;
+
+    if (edge == NULL) {
+        return;
+    }
+    do {
+        word = word_of(edge);
+    } while (!swap(edge, word, TRP_EDGE_NONE));
+}
+
+void trp_pressure_free(struct trp_context *context, struct trp_edge *edge)
+{
+    if (edge == NULL) {
+        return;
+    }
+    if (edge->text != NULL) {
+        trp_pool_free(&context->pool, edge->text, TEXT_CLASS);
+    }
+    trp_pool_free(&context->pool, edge, EDGE_CLASS);
+}
+
+/* ---- following edges ---- */
+
+/* Whether an edge that leads to `actor` waits for this life of it. */
+static bool is_life(const struct troupe_actor *actor, uint32_t life)
+{
+    /* relaxed: a join that is told of the end of a life closes no ring with the next one, whose first step came after
+     * this was written. */
+    return life == 0 || atomic_load_explicit(&actor->incarnation, memory_order_relaxed) + 1 == life;
+}
+
+/* The edge of hop->pid, if there is one that stands: whom it leads to, TROUPE_NOBODY: nobody. */
+static troupe_pid read_hop(struct troupe_runtime *runtime, struct hop *hop)
+{
+    struct troupe_actor *actor = trp_table_find(&runtime->table, hop->pid);
+    struct troupe_actor *next;
+    troupe_pid to;
+    uint32_t life;
+
+    hop->edge = edge_of(actor);
+    if (hop->edge == NULL) {
+        return TROUPE_NOBODY;
+    }
+    hop->word = word_of(hop->edge);
+    if (!stands(hop->word)) {
+        return TROUPE_NOBODY;
+    }
+    /* acquire, both: of one that is moved meanwhile we see that it is, when we read the word again.
+     * PAIR edge.to: trp_pressure_point(). */
+    to = atomic_load_explicit(&hop->edge->to, memory_order_acquire);
+    life = atomic_load_explicit(&hop->edge->life, memory_order_acquire);
+    next = trp_table_find(&runtime->table, to);
+    return next != NULL && is_life(next, life) ? to : TROUPE_NOBODY;
+}
+
+static void follow(struct troupe_runtime *runtime, troupe_pid first, struct way *way)
+{
+    troupe_pid pid = first;
+
+    way->closed = false;
+    way->too_long = false;
+    for (way->count = 0; way->count <= TRP_EDGE_HOPS; way->count++) {
+        struct hop *hop = &way->hops[way->count];
+
+        hop->pid = pid;
+        pid = read_hop(runtime, hop);
+        if (pid == TROUPE_NOBODY) {
+            return;
+        }
+        if (pid == first) {
+            way->count++;
+            way->closed = true;
+            return;
+        }
+    }
+    way->too_long = true;
+}
+
+/* Whether `word` is the edge that was read, and stands. */
+static bool is_same(uint64_t word, const struct hop *hop)
+{
+    return ((word ^ hop->word) & ~TRP_EDGE_STATE) == 0 && stands(word);
+}
+
+/* All of it stood at the same time: when the last edge had been read, and none had been read again. */
+static bool is_ring(const struct way *way)
+{
+    for (unsigned i = 0; i < way->count; i++) {
+        if (!is_same(word_of(way->hops[i].edge), &way->hops[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- one victim ---- */
+
+enum claim {
+    CLAIM_OVER, /* there is a victim, or the ring is none any more */
+    CLAIM_TRY,  /* *out_hop is the one to be claimed */
+};
+
+/* Who of the first `count` is to be claimed: of those that still look the one with the highest number. */
+static enum claim choose(struct way *way, unsigned count, struct hop **out_hop)
+{
+    struct hop *best = NULL;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct hop *hop = &way->hops[i];
+        uint64_t word = word_of(hop->edge);
+
+        if (!is_same(word, hop) || state_of(word) == TRP_EDGE_CLAIMED) {
+            return CLAIM_OVER;
+        }
+        hop->word = word;
+        if (state_of(word) == TRP_EDGE_LOOKING && (best == NULL || word > best->word)) {
+            best = hop;
+        }
+    }
+    *out_hop = best;
+    return best != NULL ? CLAIM_TRY : CLAIM_OVER;
+}
+
+/* One of the first `count` will not wait. */
+static void claim(struct way *way, unsigned count)
+{
+    struct hop *hop;
+
+    while (choose(way, count, &hop) == CLAIM_TRY) {
+        if (swap(hop->edge, hop->word, with_state(hop->word, TRP_EDGE_CLAIMED))) {
+            return;
+        }
+    }
+}
+
+/* ---- telling of it ---- */
+
+static const char *name_of(struct troupe_runtime *runtime, troupe_pid pid)
+{
+    const struct troupe_actor *actor = trp_table_find(&runtime->table, pid);
+
+    return actor != NULL ? actor->behaviour->name : "?";
+}
+
+/* "a (64000001) -> b (64000002) -> a". */
+static void describe(struct troupe_runtime *runtime, const struct way *way, char *text)
+{
+    size_t at = 0;
+
+    for (unsigned i = 0; i < way->count && at < TEXT_SIZE; i++) {
+        at += (size_t)snprintf(text + at, TEXT_SIZE - at, "%s (%llx) -> ",
+            name_of(runtime, way->hops[i].pid), (unsigned long long)way->hops[i].pid);
+    }
+    if (at < TEXT_SIZE) {
+        (void)snprintf(text + at, TEXT_SIZE - at, "%s",
+            way->closed ? name_of(runtime, way->hops[0].pid) : "...");
+    }
+}
+
+/* Owner's text; the caller moves the edge.  Without memory there is none, and the error stands by itself. */
+static void keep_text(struct trp_context *context, struct trp_edge *edge, const struct way *way)
+{
+    if (edge->text == NULL) {
+        edge->text = trp_pool_alloc(&context->pool, TEXT_CLASS);
+    }
+    if (edge->text != NULL) {
+        describe(context->runtime, way, edge->text);
+    }
+}
+
+static void report(struct trp_context *context, struct troupe_actor *actor, const struct way *way)
+{
+    char text[TEXT_SIZE];
+    struct troupe_report event = {.kind = TROUPE_REPORT_RING,
+        .pid = trp_actor_pid(actor),
+        .actor = actor->behaviour->name,
+        .count = way->count};
+
+    if (trp_report_is_wanted(context->runtime)) {
+        describe(context->runtime, way, text);
+        trp_report_event(context->runtime, &event, "closes a ring of waits: %s", text);
+    }
+}
+
+/* It is the victim. */
+static int refuse(
+    struct trp_context *context, struct troupe_actor *actor, uint64_t number, const struct way *way)
+{
+    struct trp_edge *edge = edge_of(actor);
+    uint64_t word;
+
+    if (context->runtime->options.on_ring == TROUPE_RING_LOG) {
+        report(context, actor, way);
+        word = word_of(edge);
+        if (is_of(word, number) && state_of(word) == TRP_EDGE_CLAIMED) {
+            (void)swap(edge, word, with_state(word, TRP_EDGE_WAITING));
+        }
+        return TROUPE_OK;
+    }
+    if (!begin_move(edge, number, &word)) {
+        return TROUPE_OK;
+    }
+    keep_text(context, edge, way);
+    move_on(edge, word, TRP_EDGE_RESTING);
+    return TROUPE_EDEADLK;
+}
+
+void trp_pressure_give_in(struct troupe_actor *self)
+{
+    if (self->runtime->options.on_ring == TROUPE_RING_FAIL) {
+        troupe_abandon(self, TROUPE_EDEADLK, troupe_deadlock_text(self));
+    }
+}
+
+const char *troupe_deadlock_text(struct troupe_actor *self)
+{
+    TRP_INSIDE(self);
+    const struct trp_edge *edge = trp_actor_is_mine(self) ? edge_of(self) : NULL;
+
+    return edge != NULL && edge->text != NULL ? edge->text : "";
+}
+
+/* ---- whoever is entitled to ---- */
+
+void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim)
+{
+    struct trp_edge *edge = edge_of(actor);
+    uint64_t word;
+
+    if (edge == NULL || !begin_move(edge, number, &word)) {
+        return;
+    }
+    /* release, both: whoever reads it sees that it is being moved.  PAIR edge.to: read_hop(). */
+    atomic_store_explicit(&edge->to, aim->to, memory_order_release);
+    atomic_store_explicit(&edge->life, aim->life, memory_order_release);
+    move_on(edge, word, TRP_EDGE_LOOKING);
+}
+
+/* It waits.  False: it was claimed. */
+static bool begin_waiting(struct trp_edge *edge, uint64_t number)
+{
+    for (;;) {
+        uint64_t word = word_of(edge);
+
+        if (!is_of(word, number) || state_of(word) != TRP_EDGE_LOOKING) {
+            return !is_of(word, number) || state_of(word) != TRP_EDGE_CLAIMED;
+        }
+        if (swap(edge, word, with_state(word, TRP_EDGE_WAITING))) {
+            return true;
+        }
+    }
+}
+
+int trp_pressure_look(struct trp_context *context, struct troupe_actor *actor, uint64_t number)
+{
+    struct trp_edge *edge = edge_of(actor);
+    struct way way;
+
+    if (edge == NULL) {
+        return TROUPE_OK;
+    }
+    /* seq_cst: our edge was stored before we read those of others.  Of all that make a ring, whoever is last here sees the
+     * others'.  PAIR edge.closed: itself. */
+    atomic_thread_fence(memory_order_seq_cst);
+    trp_switch();
+    follow(context->runtime, trp_actor_pid(actor), &way);
+    if (way.closed && is_ring(&way)) {
+        claim(&way, way.count);
+    } else if (way.too_long) {
+        claim(&way, 1);
+    }
+    if (begin_waiting(edge, number)) {
+        return TROUPE_OK;
+    }
+    if (!way.closed && !way.too_long) {
+        /* Somebody else saw the ring: now it is all there. */
+        follow(context->runtime, trp_actor_pid(actor), &way);
+    }
+    return refuse(context, actor, number, &way);
+}
+
+int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
+    const struct trp_aim *aim)
+{
+    trp_pressure_point(actor, number, aim);
+    return trp_pressure_look(context, actor, number);
+}
+
+void trp_pressure_rest(struct troupe_actor *actor, uint64_t number)
+{
+    struct trp_edge *edge = edge_of(actor);
+    uint64_t word;
+
+    if (edge == NULL) {
+        return;
+    }
+    do {
+        word = word_of(edge);
+    } while (is_of(word, number) && state_of(word) != TRP_EDGE_RESTING &&
+             !swap(edge, word, with_state(word, TRP_EDGE_RESTING)));
+}

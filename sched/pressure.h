@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pressure.h - who waits for whom, and that nobody closes a ring.
+ *
+ * An actor waits for one other at a time, so what there is of waits is a set of chains.  Each that waits publishes whom it
+ * waits for, its *edge*, and then follows the edges from there: O(chain), at most TRP_EDGE_HOPS.  The last one of a would-be
+ * ring to publish sees all of it, whatever the others saw; so a look at wait time finds every ring, and nobody has to look
+ * again.
+ *
+ * `word` of an edge is a record's number, how often that record was pointed elsewhere, and a state.  No number is used twice,
+ * so an edge that is read twice with the same word stood all the time between; and edges all of which are read, and then all
+ * again, stood at the same time.
+ *
+ *             open             point                  no ring                    rest
+ *    NONE ----------> RESTING --------> LOOKING -----------------> WAITING ---------------> RESTING
+ *     ^                  ^                 |     in a ring, and
+ *     |                  |                 |     the victim: claim
+ *     +------------------+                 +---------------------> CLAIMED ---- it does not wait: refuse ----> RESTING
+ *      close, from any state but MOVING
+ *
+ * An edge stands in LOOKING, WAITING and CLAIMED.  MOVING: `to` is being written, or the text; all others wait for that.
+ *
+ * Several may see the same ring before one of them leaves it.  Each goes through those that are LOOKING, highest number first,
+ * and claims the first that it can: who has stopped looking can be claimed no more, and who was claimed finds it when it
+ * wants to wait.  So all come to the same one, and a ring has exactly one victim.
+ *
+ * The owner opens and closes.  Between the two, whoever has in hand what the owner waits for points the record, or lets it rest:
+ * the holder of its request, which passes it on or answers it; the reader in whose line it stands; the job that acts for it.
+ * Whoever lets an actor go on lets its record rest first: then what it does next sees no ring that is none any more.
+ *
+ * Model: test/model/ring.pml.  Interleavings: test/explore/part_pressure.c.
+ */
+#ifndef TRP_PRESSURE_H
+#define TRP_PRESSURE_H
+
+#include "context.h"
+
+/** A chain that is longer counts as a ring. */
+#define TRP_EDGE_HOPS 64
+
+enum trp_edge_state {
+    TRP_EDGE_NONE,    /* no record */
+    TRP_EDGE_RESTING, /* of one that does not wait now */
+    TRP_EDGE_LOOKING, /* whether it closes a ring is not known yet */
+    TRP_EDGE_WAITING, /* it closed none */
+    TRP_EDGE_CLAIMED, /* it is in one, and the victim */
+    TRP_EDGE_MOVING,  /* somebody writes the rest */
+};
+
+#define TRP_EDGE_STATE UINT64_C(7)
+#define TRP_EDGE_MOVE UINT64_C(8)          /* one more time pointed elsewhere */
+#define TRP_EDGE_MOVES UINT64_C(0x7f8)     /* how often: all of these bits */
+#define TRP_EDGE_NUMBER (~UINT64_C(0x7ff)) /* of the record */
+
+/** Contexts take numbers in steps, each from a place of its own. */
+#define TRP_EDGE_STEP (UINT64_C(1) << 23)
+#define TRP_EDGE_FIRST(place) (((uint64_t)(place) + 1) << 11)
+
+/** What an actor that has ever waited has, in its extra block and as long as that. */
+struct trp_edge {
+    _Atomic uint64_t word;
+    _Atomic troupe_pid to; /* whoever moves it */
+    _Atomic uint32_t
+        life;   /* the same; of a join: 1 + the incarnation whose end is awaited; 0: any */
+    char *text; /* whoever moves it, and the owner of one that rests: of the last ring; or NULL */
+};
+
+/** How a record is pointed. */
+struct trp_aim {
+    troupe_pid to;
+    uint32_t life; /* as in struct trp_edge */
+};
+
+/**
+ * A record for `self`, which has none, RESTING.  Its owner; *out_number is never 0.
+ *
+ * Returns TROUPE_ENOMEM: the first one of an actor takes a block.
+ */
+TROUPE_CHECKED int trp_pressure_open(
+    struct trp_context *context, struct troupe_actor *self, uint64_t *out_number);
+
+/** Its record ends, if it has one.  Its owner, or whoever holds its token. */
+void trp_pressure_close(struct troupe_actor *self);
+
+/**
+ * The record `number` of `actor` is that of a wait for aim->to from here on, unless that closed a ring.  Whoever is entitled to:
+ * see above.
+ *
+ * Returns TROUPE_OK: it waits, or it is not that record any more; TROUPE_EDEADLK: it rests, and the owner's text says why.
+ * With the option to log rings, that was reported instead.
+ */
+TROUPE_CHECKED int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor,
+    uint64_t number, const struct trp_aim *aim);
+
+/** The two halves of that: the edge stands, and whether it may.  Between them whoever is entitled to may let it rest. */
+void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim);
+TROUPE_CHECKED int trp_pressure_look(
+    struct trp_context *context, struct troupe_actor *actor, uint64_t number);
+
+/** The record, if it is still that one, rests: its owner goes on, or is about to. */
+void trp_pressure_rest(struct troupe_actor *actor, uint64_t number);
+
+/** Its wait would have closed a ring: `self` fails, if options.on_ring says so, or comes back.  In a callback of its that may wait. */
+void trp_pressure_give_in(struct troupe_actor *self);
+
+/** Gives back what `edge` has, or NULL: nobody can reach it any more. */
+void trp_pressure_free(struct trp_context *context, struct trp_edge *edge);
+
+#endif
