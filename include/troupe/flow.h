@@ -30,10 +30,12 @@
  *     window + buffer  items, of its subscription and of its producer's offer
  *
  * and so does one that is not, with its own buffer.  An item is one block (mailbox.h says what a message weighs), and at most one more
- * of 64 bytes with it on its way.  A pipeline's items are at most the sum of this over its subscriptions, plus what its stages have in
- * hand, however fast the source and however slow the sink; with several subscribers the sum is over all of them, and with `retain`
+ * of 64 bytes with it on its way.  A pipeline's items are at most the sum of this over its subscriptions, plus what its stages keep
+ * (troupe_flow_keep()), however fast the source and however slow the sink; with several subscribers the sum is over all of them, and with `retain`
  * one more item.  Items and credit are reserved messages (mailbox.h): they have no part in the capacities of mailboxes, which
  * need no room for them.
+ *
+ * Flows in a ring hold each other up once all their windows are full: one of the hops then drops, or nothing moves.
  *
  * Handlers and straight-line code.  A handler has callbacks, which are continuations as in call.h: called between messages, as a callback
  * of `self`, with the actor's state.  A callback that may wait (fiber.h) uses troupe_flow_next() and the _within forms
@@ -210,7 +212,8 @@ TROUPE_API TROUPE_CHECKED int troupe_flow_facts(
     struct troupe_actor *self, struct troupe_flow flow, struct troupe_flow_facts *out_facts);
 
 /**
- * Subscribes to a flow.  Whatever comes of it is told by on_end, or by troupe_flow_next(): also that there is no such flow.
+ * Subscribes to a flow.  Whatever comes of it is told by on_end, or by troupe_flow_next(): also that there is no such flow.  Options
+ * of NULL are all defaults.
  *
  * Errors   TROUPE_EGONE   no actor has the producer's pid any more
  *          TROUPE_EINVAL  one's own flow, a value out of range, on_end without on_item
