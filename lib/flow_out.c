@@ -323,7 +323,12 @@ static bool can_copy(const struct troupe_flow_options *options)
 static int copy_refs(const struct trp_outlet *outlet, void *to, const void *from)
 {
     if (outlet->options.copy != NULL) {
-        return outlet->options.copy(to, from);
+        int status;
+
+        trp_callouts++;
+        status = outlet->options.copy(to, from);
+        trp_callouts--;
+        return status;
     }
     if (outlet->options.type == &troupe_buffer_message) {
         (void)troupe_buffer_retain(*(struct troupe_buffer *const *)from);
