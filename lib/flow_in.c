@@ -41,7 +41,7 @@ static void remove_inlet(struct trp_flows *flows, struct trp_inlet *inlet)
     trp_list_remove(&inlet->piped);
     trp_list_remove(&inlet->ready);
     trp_list_push(&flows->gone_inlets, &inlet->link);
-    trp_flow_discard_items(trp_context_of(flows->self), &inlet->items);
+    trp_flow_discard_items(flows->self, &inlet->items);
     inlet->queued = 0;
     flows->count--;
 }
@@ -140,6 +140,7 @@ static struct troupe_message *lend(struct trp_inlet *inlet)
 {
     struct troupe_message *item = trp_chain_pop(&inlet->items);
 
+    trp_assert(item != NULL);
     inlet->queued--;
     inlet->missed = (uint32_t)item->sender;
     item->sender = inlet->flow.producer;
