@@ -95,6 +95,8 @@ struct trp_flows {
     uint32_t count;  /* of outlets and inlets */
     uint32_t serial; /* of the one made last */
     uint32_t depth;  /* of callbacks that run */
+    uint64_t ended;  /* the subscription of whose end troupe_flow_next() told last */
+    uint32_t ended_missed;
 };
 
 struct trp_outlet {

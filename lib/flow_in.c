@@ -456,9 +456,17 @@ int troupe_flow_keep(
 uint32_t troupe_flow_missed(struct troupe_actor *self, troupe_subscription subscription)
 {
     TRP_INSIDE(self);
-    const struct trp_inlet *inlet = trp_actor_is_mine(self) ? find_own(self, subscription) : NULL;
+    struct trp_flows *flows = trp_actor_is_mine(self) ? trp_flow_of(self) : NULL;
+    const struct trp_inlet *inlet;
 
-    return inlet != NULL ? inlet->missed : 0;
+    if (flows == NULL) {
+        return 0;
+    }
+    inlet = trp_inlet_find(flows, subscription);
+    if (inlet != NULL) {
+        return inlet->missed;
+    }
+    return subscription != 0 && subscription == flows->ended ? flows->ended_missed : 0;
 }
 
 int troupe_flow_cancel(struct troupe_actor *self, troupe_subscription subscription)
@@ -551,6 +559,8 @@ static int finish(struct trp_flows *flows, struct trp_inlet *inlet)
 {
     int status = inlet->status;
 
+    flows->ended = inlet->number;
+    flows->ended_missed = inlet->end_missed;
     remove_inlet(flows, inlet);
     trp_flow_sweep(flows);
     return status == TROUPE_OK ? TROUPE_DONE : status;

@@ -720,6 +720,66 @@ Test(flow, what_cannot_be_copied_has_one_subscriber_and_too_many_are_refused, .t
     pair_close(&pair);
 }
 
+static int do_subscribe_bare(struct troupe_actor *self, void *arg)
+{
+    struct sink *sink = arg;
+
+    return troupe_flow_subscribe(self, sink->source->flow, &sink->options, &sink->subscription);
+}
+
+/* Takes what is here, until it is told that there is no more, or none yet. */
+static int do_take(struct troupe_actor *self, void *arg)
+{
+    struct sink *sink = arg;
+    struct troupe_message *item;
+
+    while ((sink->status = troupe_flow_next(self, sink->subscription, 0, &item)) == TROUPE_OK) {
+        sink->missed[sink->count] = troupe_flow_missed(self, sink->subscription);
+        sink->got[sink->count++] = ((struct item *)troupe_body(item))->number;
+    }
+    sink->end_missed = troupe_flow_missed(self, sink->subscription);
+    return TROUPE_OK;
+}
+
+Test(flow, who_takes_items_is_told_what_it_has_lost_in_its_place_and_at_the_end, .timeout = 20)
+{
+    struct stage stage;
+    struct source source = {
+        .count = 5, .options = {.policy = TROUPE_FLOW_DROP_NEWEST, .buffer = 1}};
+    struct sink sink = {.source = &source, .options = {.window = 8, .manual = true}};
+    troupe_pid producer, taker;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    producer = stage_spawn(&stage, &stage_puppet, NULL);
+    taker = stage_spawn(&stage, &stage_puppet, NULL);
+    cr_assert_eq(stage_do(&stage, producer, do_offer, &source), TROUPE_OK);
+    cr_assert_eq(stage_do(&stage, taker, do_subscribe_bare, &sink), TROUPE_OK);
+    stage_run(&stage);
+    request(&stage, taker, &sink, 2);
+    cr_assert_eq(stage_do(&stage, producer, do_put, &source), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(stage_do(&stage, taker, do_take, &sink), TROUPE_OK);
+    assert_got(&sink, 1, 2);
+    cr_assert_eq(sink.status, TROUPE_ETIMEDOUT);
+    request(&stage, taker, &sink, 2);
+    cr_assert_eq(stage_do(&stage, producer, do_put, &source), TROUPE_OK);
+    source.status = TROUPE_OK;
+    cr_assert_eq(stage_do(&stage, producer, do_end, &source), TROUPE_OK);
+    request(&stage, taker, &sink, 4);
+    cr_assert_eq(stage_do(&stage, taker, do_take, &sink), TROUPE_OK);
+    /* 4 and 5 were lost; 6 went, 7 waited; 8 to 10 were lost. */
+    cr_assert_eq(sink.count, 5);
+    cr_assert_eq(sink.got[3], 6);
+    cr_assert_eq(sink.missed[3], 2);
+    cr_assert_eq(sink.missed[4], 0);
+    cr_assert_eq(sink.status, TROUPE_DONE);
+    cr_assert_eq(sink.end_missed, 3);
+    cr_assert_eq(stage_do(&stage, taker, do_take, &sink), TROUPE_OK);
+    cr_assert_eq(sink.status, TROUPE_ENOENT);
+    stage_close(&stage);
+    cr_assert_eq(alive, 0);
+}
+
 /* ---- the end and what is kept back ---- */
 
 Test(flow, a_completed_flow_gives_out_its_buffer_and_a_failed_one_drops_it, .timeout = 20)
