@@ -122,16 +122,26 @@ void trp_flow_send(struct troupe_actor *self, troupe_pid to, struct troupe_messa
     }
 }
 
-void trp_flow_discard_items(struct trp_context *context, struct trp_chain *chain)
+static void discard_items(struct trp_context *context, struct trp_chain *chain)
 {
-    struct troupe_message *msg;
+    struct troupe_message *item;
 
-    while ((msg = trp_chain_pop(chain)) != NULL) {
-        if (msg->kind == TRP_MESSAGE_FLOW) {
-            trp_flow_retire(context, msg);
-        } else {
-            trp_message_dispose(context, msg, TROUPE_EGONE);
-        }
+    while ((item = trp_chain_pop(chain)) != NULL) {
+        trp_message_dispose(context, item, TROUPE_EGONE);
+    }
+}
+
+void trp_flow_discard_items(struct troupe_actor *self, struct trp_chain *chain)
+{
+    discard_items(trp_context_of(self), chain);
+}
+
+void trp_flow_discard_parcels(struct troupe_actor *self, struct trp_chain *chain)
+{
+    struct troupe_message *word;
+
+    while ((word = trp_chain_pop(chain)) != NULL) {
+        trp_flow_discard(self, word);
     }
 }
 
@@ -166,7 +176,7 @@ void trp_flow_retire(struct trp_context *context, struct troupe_message *msg)
     if (msg->type == &trp_flow_parcel_type) {
         struct trp_flow_parcel *parcel = trp_message_body(msg);
 
-        trp_flow_discard_items(context, &parcel->items);
+        discard_items(context, &parcel->items);
     }
     trp_message_free(&context->pool, msg);
 }

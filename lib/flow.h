@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/flow.h - what flow.c, flow_out.c and flow_in.c share: an actor's flows and subscriptions, and the words that they
+ * lib/flow.h - what flow.c, flow_out.c, flow_put.c and flow_in.c share: an actor's flows and subscriptions, and the words that they
  * say to each other.
  *
  * An *outlet* is a flow as its producer has it, a *tap* one of its subscribers there, an *inlet* a subscription as its
@@ -73,6 +73,11 @@ static_assert(sizeof(struct trp_flow_subscribe) <= TROUPE_BODY_INLINE, "and so i
 static_assert(sizeof(struct trp_flow_subscribe) >= sizeof(struct trp_flow_end),
     "a SUBSCRIBE can become an END");
 
+static inline struct trp_flow_parcel *trp_flow_parcel_of(const struct troupe_message *word)
+{
+    return trp_message_body(word);
+}
+
 extern const struct troupe_type trp_flow_subscribe_type, trp_flow_credit_type, trp_flow_cancel_type,
     trp_flow_parcel_type, trp_flow_end_type;
 
@@ -90,6 +95,8 @@ struct trp_flows {
     uint32_t count;  /* of outlets and inlets */
     uint32_t serial; /* of the one made last */
     uint32_t depth;  /* of callbacks that run */
+    uint64_t ended;  /* the subscription of whose end troupe_flow_next() told last */
+    uint32_t ended_missed;
 };
 
 struct trp_outlet {
@@ -168,8 +175,11 @@ void trp_flow_send(struct troupe_actor *self, troupe_pid to, struct troupe_messa
 /** Ends a word that was not sent, and what is in it. */
 void trp_flow_discard(struct troupe_actor *self, struct troupe_message *word);
 
-/** Ends the parcels, or items, of `chain`. */
-void trp_flow_discard_items(struct trp_context *context, struct trp_chain *chain);
+/** Ends the items of `chain`. */
+void trp_flow_discard_items(struct troupe_actor *self, struct trp_chain *chain);
+
+/** Ends the parcels of `chain`, and the items in them. */
+void trp_flow_discard_parcels(struct troupe_actor *self, struct trp_chain *chain);
 
 /** Frees what has gone, unless a callback runs. */
 void trp_flow_sweep(struct trp_flows *flows);
@@ -208,11 +218,20 @@ void trp_flow_note_missed(struct troupe_actor *self, struct troupe_flow flow);
 struct trp_outlet *trp_outlet_find(struct trp_flows *flows, uint64_t number);
 struct trp_tap *trp_tap_find(struct trp_flows *flows, troupe_pid subscriber, uint64_t number);
 
+/** That of `self`, if it takes items; or NULL. */
+struct trp_outlet *trp_outlet_find_own(struct troupe_actor *self, struct troupe_flow flow);
+
 /** How many items it takes now. */
 uint32_t trp_outlet_room(const struct trp_outlet *outlet);
 
 /** No more items; taps that have all get their END. */
 void trp_outlet_end(struct trp_flows *flows, struct trp_outlet *outlet, int status);
+
+/** Sends a parcel to a tap, or lets it wait there, or does with it as the policy says.  False: the tap is gone. */
+bool trp_tap_accept(struct trp_flows *flows, struct trp_tap *tap, struct troupe_message *word);
+
+/** The item that is retained ends. */
+void trp_outlet_forget(struct trp_flows *flows, struct trp_outlet *outlet);
 
 /** What a subscriber says. */
 int trp_outlet_open_subscribe(struct trp_flows *flows, struct troupe_message *msg);
@@ -222,6 +241,21 @@ int trp_outlet_open_cancel(struct trp_flows *flows, struct troupe_message *msg);
 /** The actor ends: all taps are told. */
 void trp_outlet_end_all(struct trp_flows *flows);
 void trp_outlet_free(struct trp_flows *flows, struct trp_outlet *outlet);
+
+/* ---- flow_put.c ---- */
+
+/** Whether items can have more than one owner. */
+bool trp_flow_can_copy(const struct troupe_flow_options *options);
+
+/** A second item; NULL without memory. */
+struct troupe_message *trp_flow_copy(
+    struct trp_flows *flows, const struct trp_outlet *outlet, const struct troupe_message *item);
+
+/** An empty parcel for a tap; NULL without memory. */
+struct troupe_message *trp_flow_parcel_new(struct trp_flows *flows, const struct trp_tap *tap);
+
+/** One more item in a parcel. */
+void trp_flow_parcel_fill(struct troupe_message *word, struct troupe_message *item);
 
 /* ---- flow_in.c ---- */
 

@@ -41,7 +41,7 @@ static void remove_inlet(struct trp_flows *flows, struct trp_inlet *inlet)
     trp_list_remove(&inlet->piped);
     trp_list_remove(&inlet->ready);
     trp_list_push(&flows->gone_inlets, &inlet->link);
-    trp_flow_discard_items(trp_context_of(flows->self), &inlet->items);
+    trp_flow_discard_items(flows->self, &inlet->items);
     inlet->queued = 0;
     flows->count--;
 }
@@ -140,6 +140,7 @@ static struct troupe_message *lend(struct trp_inlet *inlet)
 {
     struct troupe_message *item = trp_chain_pop(&inlet->items);
 
+    trp_assert(item != NULL);
     inlet->queued--;
     inlet->missed = (uint32_t)item->sender;
     item->sender = inlet->flow.producer;
@@ -455,9 +456,17 @@ int troupe_flow_keep(
 uint32_t troupe_flow_missed(struct troupe_actor *self, troupe_subscription subscription)
 {
     TRP_INSIDE(self);
-    const struct trp_inlet *inlet = trp_actor_is_mine(self) ? find_own(self, subscription) : NULL;
+    struct trp_flows *flows = trp_actor_is_mine(self) ? trp_flow_of(self) : NULL;
+    const struct trp_inlet *inlet;
 
-    return inlet != NULL ? inlet->missed : 0;
+    if (flows == NULL) {
+        return 0;
+    }
+    inlet = trp_inlet_find(flows, subscription);
+    if (inlet != NULL) {
+        return inlet->missed;
+    }
+    return subscription != 0 && subscription == flows->ended ? flows->ended_missed : 0;
 }
 
 int troupe_flow_cancel(struct troupe_actor *self, troupe_subscription subscription)
@@ -550,6 +559,8 @@ static int finish(struct trp_flows *flows, struct trp_inlet *inlet)
 {
     int status = inlet->status;
 
+    flows->ended = inlet->number;
+    flows->ended_missed = inlet->end_missed;
     remove_inlet(flows, inlet);
     trp_flow_sweep(flows);
     return status == TROUPE_OK ? TROUPE_DONE : status;

@@ -4,8 +4,8 @@
  *
  * A handler may be left anywhere: the runtime is sound while it runs.  It is not while it has half ended a message and calls
  * what destroys its body, or while an allocator of the user's makes it a block.  contain.c asks for the difference.  Report
- * callbacks are callouts too, what destroys a job's argument, and decisions about a child, which are made in the middle of a
- * supervisor.
+ * callbacks are callouts too, what destroys a job's argument, what copies an item of a flow, and decisions about a child, which
+ * are made in the middle of a supervisor.
  */
 #ifndef TRP_CALLOUT_H
 #define TRP_CALLOUT_H

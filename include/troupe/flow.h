@@ -30,14 +30,17 @@
  *     window + buffer  items, of its subscription and of its producer's offer
  *
  * and so does one that is not, with its own buffer.  An item is one block (mailbox.h says what a message weighs), and at most one more
- * of 64 bytes with it on its way.  A pipeline's items are at most the sum of this over its subscriptions, plus what its stages have in
- * hand, however fast the source and however slow the sink; with several subscribers the sum is over all of them, and with `retain`
+ * of 64 bytes with it on its way; credit, and what is set aside for the end, are a few blocks of 64 bytes.  A pipeline's items are at most the sum of this over its subscriptions, plus what its stages keep
+ * (troupe_flow_keep()), however fast the source and however slow the sink; with several subscribers the sum is over all of them, and with `retain`
  * one more item.  Items and credit are reserved messages (mailbox.h): they have no part in the capacities of mailboxes, which
  * need no room for them.
  *
- * Handlers and straight-line code.  A handler has callbacks, which are continuations as in call.h: called between messages, as a callback
- * of `self`, with the actor's state.  A callback that may wait (fiber.h) uses troupe_flow_next() and the _within forms
- * instead; a flow or subscription is used in one of the two ways.
+ * Flows in a ring hold each other up once all their windows are full: one of the hops then drops, or nothing moves.
+ *
+ * Handlers and straight-line code.  A handler has callbacks, which are continuations as in call.h: called between messages, as a
+ * callback of `self`, with the actor's state; several items in a row, at most a window, where they came together or waited for
+ * room.  A callback that may wait (fiber.h) uses troupe_flow_next() and the _within forms instead; a flow or subscription is used
+ * in one of the two ways.
  *
  * Flows and subscriptions belong to an incarnation and end with it.  Their numbers are not used again.
  */
@@ -97,7 +100,7 @@ typedef int (*troupe_flow_item_fn)(struct troupe_actor *self, void *state, void 
 
 /** The end, behind the last item: TROUPE_OK: completed; TROUPE_EDIED: the producer ended; TROUPE_EGONE, TROUPE_ENOENT: no such producer,
  * or flow; TROUPE_EFULL: cut off; TROUPE_ELIMIT: too many subscribers; TROUPE_EBUSY: items cannot be copied, and somebody else has
- * them; TROUPE_EINVAL: the flow does not wait for anybody; TROUPE_ENOMEM: nothing could be asked for any more; or what the producer
+ * them; TROUPE_EINVAL: the offer does not allow this policy or buffer; TROUPE_ENOMEM: nothing could be asked for any more; or what the producer
  * says.  The subscription is no more.  Returns what a `receive` returns. */
 typedef int (*troupe_flow_end_fn)(struct troupe_actor *self, void *state, void *context,
     troupe_subscription subscription, int status);
@@ -105,9 +108,9 @@ typedef int (*troupe_flow_end_fn)(struct troupe_actor *self, void *state, void *
 struct troupe_flow_options {
     const struct troupe_type *type; /* of the items; required; must outlive the runtime */
     enum troupe_flow_policy policy; /* [WAIT] */
-    uint32_t
-        buffer; /* items kept back for each subscriber that has no credit [WAIT: none; otherwise
-                        TROUPE_FLOW_BUFFER_DEFAULT]; the most that a subscription may ask for */
+    /** Items kept back for each subscriber that has no credit [WAIT: none; otherwise TROUPE_FLOW_BUFFER_DEFAULT]; the most that
+     * a subscription may ask for. */
+    uint32_t buffer;
     uint32_t subscribers_max;    /* [TROUPE_FLOW_SUBSCRIBERS_DEFAULT] */
     troupe_flow_copy_fn copy;    /* for a type with `destroy` and more than one subscriber */
     bool retain;                 /* the last item is kept for whoever comes late and asks for it */
@@ -117,11 +120,11 @@ struct troupe_flow_options {
 };
 
 struct troupe_subscribe_options {
-    uint32_t window; /* credit: at most so many items on their way, waiting here and being handled
-                        [TROUPE_FLOW_WINDOW_DEFAULT] */
-    bool
-        manual; /* credit is granted by troupe_flow_request() only; otherwise all of it at once, and again
-                        as items are handled, half a window at a time */
+    /** Credit: at most so many items on their way, waiting here and being handled [TROUPE_FLOW_WINDOW_DEFAULT]. */
+    uint32_t window;
+    /** Credit is granted by troupe_flow_request() only; otherwise all of it at once, and again as items are handled, half a
+     * window at a time. */
+    bool manual;
     enum troupe_flow_policy policy; /* [the offer's] WAIT only where the offer waits */
     uint32_t buffer;                /* [the offer's] no more than that */
     bool retained;                  /* begin with the item put last, if the flow retains it */
@@ -210,7 +213,8 @@ TROUPE_API TROUPE_CHECKED int troupe_flow_facts(
     struct troupe_actor *self, struct troupe_flow flow, struct troupe_flow_facts *out_facts);
 
 /**
- * Subscribes to a flow.  Whatever comes of it is told by on_end, or by troupe_flow_next(): also that there is no such flow.
+ * Subscribes to a flow.  Whatever comes of it is told by on_end, or by troupe_flow_next(): also that there is no such flow.  Options
+ * of NULL are all defaults.
  *
  * Errors   TROUPE_EGONE   no actor has the producer's pid any more
  *          TROUPE_EINVAL  one's own flow, a value out of range, on_end without on_item
@@ -240,7 +244,7 @@ TROUPE_API TROUPE_CHECKED int troupe_flow_request(
  * subscription ends.  Messages, but for those of this subscription, stay in the queue.
  *
  * Threads  any callback of `self` with a `wait_ms` of 0: what is here; one that may wait with any.  A subscription without on_item
- * Units    `wait_ms` in milliseconds, or TROUPE_FOREVER
+ * Units    `wait_ms` in milliseconds, or TROUPE_FOREVER, as troupe_flow_put_within()
  * Returns  TROUPE_OK: an item.  TROUPE_DONE: completed, there are no more; the subscription is no more
  * Errors   TROUPE_ETIMEDOUT  none yet
  *          TROUPE_ENOENT     no such subscription
@@ -257,8 +261,8 @@ TROUPE_API TROUPE_CHECKED int troupe_flow_next(struct troupe_actor *self,
 TROUPE_API TROUPE_CHECKED int troupe_flow_keep(
     struct troupe_actor *self, troupe_subscription subscription, struct troupe_message **out_item);
 
-/** How many items were lost to the subscriber just before the one that is lent, or, in on_end, before the end.  0 also without such a
- * subscription. */
+/** How many items were lost to the subscriber just before the one that is lent; or before the end, in on_end, and when
+ * troupe_flow_next() has told of it, until it tells of another one's.  0 also without such a subscription. */
 TROUPE_API uint32_t troupe_flow_missed(struct troupe_actor *self, troupe_subscription subscription);
 
 /** Ends a subscription: no callback of it is called any more, what waits here or comes later is destroyed.  TROUPE_ENOENT. */

@@ -31,11 +31,10 @@ TROUPE_BEGIN_DECLS
 struct troupe_topic_options {
     const struct troupe_type *type; /* of the items; required; must outlive the runtime */
     enum troupe_flow_policy
-        policy; /* [DROP_OLDEST] for subscriptions that do not choose; not WAIT */
-    uint32_t
-        buffer; /* items for each subscriber [TROUPE_FLOW_BUFFER_DEFAULT]; the most that it may ask for */
+        policy;               /* of subscriptions that do not choose [DROP_OLDEST]; not WAIT */
+    uint32_t buffer;          /* for each subscriber, at most [TROUPE_FLOW_BUFFER_DEFAULT] */
     uint32_t subscribers_max; /* [TROUPE_FLOW_SUBSCRIBERS_DEFAULT] */
-    bool retain; /* the last item is kept for whoever subscribes late and asks for it */
+    bool retain;              /* the last item is kept for whoever comes late and asks for it */
     troupe_flow_copy_fn copy; /* for a type with `destroy`, unless that is troupe_buffer_message */
 };
 

@@ -241,6 +241,93 @@ Test(contain, the_body_in_hand_is_left_alone_and_those_queued_are_destroyed, .ti
     stage_close(&stage);
 }
 
+/* ---- in the middle of a flow ---- */
+
+struct drinker {
+    struct victim victim;
+    struct troupe_flow flow;
+    unsigned received;
+    int left_status;
+};
+
+static int crash_at_second(struct troupe_actor *self, void *state, void *context,
+    troupe_subscription subscription, struct troupe_message *item)
+{
+    struct drinker *drinker = context;
+
+    (void)self;
+    (void)state;
+    (void)subscription;
+    (void)item;
+    if (++drinker->received == 2) {
+        drinker->victim.crash();
+    }
+    return TROUPE_OK;
+}
+
+static int do_drink(struct troupe_actor *self, void *arg)
+{
+    struct drinker *drinker = arg;
+    struct troupe_subscribe_options options = {.on_item = crash_at_second, .context = drinker};
+    troupe_subscription subscription;
+
+    return troupe_flow_subscribe(self, drinker->flow, &options, &subscription);
+}
+
+static int on_left(struct troupe_actor *self, void *state, void *context, struct troupe_flow flow,
+    troupe_pid subscriber, int status, uint32_t left)
+{
+    (void)self;
+    (void)state;
+    (void)flow;
+    (void)subscriber;
+    (void)left;
+    ((struct drinker *)context)->left_status = status;
+    return TROUPE_OK;
+}
+
+static int do_offer(struct troupe_actor *self, void *arg)
+{
+    struct drinker *drinker = arg;
+    struct troupe_flow_options options = {
+        .type = &crash_now, .on_left = on_left, .context = drinker};
+
+    return troupe_flow_offer(self, &options, &drinker->flow);
+}
+
+static int do_pour(struct troupe_actor *self, void *arg)
+{
+    struct drinker *drinker = arg;
+    struct victim *body = &drinker->victim;
+
+    for (unsigned i = 0; i < 5; i++) {
+        TROUPE_TRY(troupe_flow_put(self, drinker->flow, &body));
+    }
+    return TROUPE_OK;
+}
+
+Test(contain,
+    a_subscriber_that_crashes_leaves_its_flow_and_but_for_the_item_in_hand_all_are_destroyed,
+    .timeout = 60)
+{
+    struct drinker drinker = {.victim = {.crash = crash_by_read}};
+    struct stage stage;
+    troupe_pid producer;
+
+    stage_open_contained(&stage, TROUPE_NO_THREADS);
+    producer = stage_spawn(&stage, &stage_puppet, NULL);
+    cr_assert_eq(stage_do(&stage, producer, do_offer, &drinker), TROUPE_OK);
+    cr_assert_eq(
+        stage_do(&stage, stage_spawn(&stage, &stage_puppet, NULL), do_drink, &drinker), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(stage_do(&stage, producer, do_pour, &drinker), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(drinker.received, 2);
+    cr_assert_eq(drinker.victim.bodies, 4);
+    cr_assert_eq(drinker.left_status, TROUPE_EDIED);
+    stage_close(&stage);
+}
+
 Test(contain, who_asked_is_answered, .timeout = 60)
 {
     struct victim victim = {.crash = crash_by_read, .place = PLACE_HANDLER};

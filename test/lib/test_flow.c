@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Flows: credit, order, ends, slow subscribers, stages; and what items refer to is destroyed once. */
+#include "supervisor.h"
 #include "test/support/random.h"
 #include "test/support/stage.h"
 
@@ -719,6 +720,66 @@ Test(flow, what_cannot_be_copied_has_one_subscriber_and_too_many_are_refused, .t
     pair_close(&pair);
 }
 
+static int do_subscribe_bare(struct troupe_actor *self, void *arg)
+{
+    struct sink *sink = arg;
+
+    return troupe_flow_subscribe(self, sink->source->flow, &sink->options, &sink->subscription);
+}
+
+/* Takes what is here, until it is told that there is no more, or none yet. */
+static int do_take(struct troupe_actor *self, void *arg)
+{
+    struct sink *sink = arg;
+    struct troupe_message *item;
+
+    while ((sink->status = troupe_flow_next(self, sink->subscription, 0, &item)) == TROUPE_OK) {
+        sink->missed[sink->count] = troupe_flow_missed(self, sink->subscription);
+        sink->got[sink->count++] = ((struct item *)troupe_body(item))->number;
+    }
+    sink->end_missed = troupe_flow_missed(self, sink->subscription);
+    return TROUPE_OK;
+}
+
+Test(flow, who_takes_items_is_told_what_it_has_lost_in_its_place_and_at_the_end, .timeout = 20)
+{
+    struct stage stage;
+    struct source source = {
+        .count = 5, .options = {.policy = TROUPE_FLOW_DROP_NEWEST, .buffer = 1}};
+    struct sink sink = {.source = &source, .options = {.window = 8, .manual = true}};
+    troupe_pid producer, taker;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    producer = stage_spawn(&stage, &stage_puppet, NULL);
+    taker = stage_spawn(&stage, &stage_puppet, NULL);
+    cr_assert_eq(stage_do(&stage, producer, do_offer, &source), TROUPE_OK);
+    cr_assert_eq(stage_do(&stage, taker, do_subscribe_bare, &sink), TROUPE_OK);
+    stage_run(&stage);
+    request(&stage, taker, &sink, 2);
+    cr_assert_eq(stage_do(&stage, producer, do_put, &source), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(stage_do(&stage, taker, do_take, &sink), TROUPE_OK);
+    assert_got(&sink, 1, 2);
+    cr_assert_eq(sink.status, TROUPE_ETIMEDOUT);
+    request(&stage, taker, &sink, 2);
+    cr_assert_eq(stage_do(&stage, producer, do_put, &source), TROUPE_OK);
+    source.status = TROUPE_OK;
+    cr_assert_eq(stage_do(&stage, producer, do_end, &source), TROUPE_OK);
+    request(&stage, taker, &sink, 4);
+    cr_assert_eq(stage_do(&stage, taker, do_take, &sink), TROUPE_OK);
+    /* 4 and 5 were lost; 6 went, 7 waited; 8 to 10 were lost. */
+    cr_assert_eq(sink.count, 5);
+    cr_assert_eq(sink.got[3], 6);
+    cr_assert_eq(sink.missed[3], 2);
+    cr_assert_eq(sink.missed[4], 0);
+    cr_assert_eq(sink.status, TROUPE_DONE);
+    cr_assert_eq(sink.end_missed, 3);
+    cr_assert_eq(stage_do(&stage, taker, do_take, &sink), TROUPE_OK);
+    cr_assert_eq(sink.status, TROUPE_ENOENT);
+    stage_close(&stage);
+    cr_assert_eq(alive, 0);
+}
+
 /* ---- the end and what is kept back ---- */
 
 Test(flow, a_completed_flow_gives_out_its_buffer_and_a_failed_one_drops_it, .timeout = 20)
@@ -1229,6 +1290,118 @@ Test(flow, one_that_is_killed_while_it_waits_or_has_an_item_in_hand_leaves_nothi
     stage_close(&stage);
 }
 
+/* ---- lives of an actor ---- */
+
+static int fail(struct troupe_actor *self, void *arg)
+{
+    (void)arg;
+    return troupe_fail(self, -44, "told to");
+}
+
+Test(flow, it_ends_with_an_incarnation_and_the_next_one_at_its_address_gets_none_of_its_items,
+    .timeout = 20)
+{
+    struct stage stage;
+    struct source source = {.count = 2};
+    struct sink sink = {.source = &source};
+    struct sink again = {.source = &source};
+    struct troupe_child_spec child = {
+        .id = "sink", .behaviour = &stage_puppet, .keep_mailbox = true};
+    struct troupe_supervisor_spec spec = {.name = "top", .children = &child, .child_count = 1};
+    struct troupe_spawn_options options;
+    troupe_pid producer, supervisor, subscriber;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    cr_assert_eq(trp_supervisor_options(stage.runtime, &spec, NULL, &options), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_spawn(stage.runtime, &options, &supervisor), TROUPE_OK);
+    trp_supervisor_options_free(stage.runtime, &options);
+    producer = stage_spawn(&stage, &stage_puppet, NULL);
+    cr_assert_eq(stage_do(&stage, producer, do_offer, &source), TROUPE_OK);
+    subscriber = troupe_runtime_whereis(stage.runtime, "top.sink");
+    subscribe(&stage, subscriber, &sink);
+    /* The items come behind what it fails of. */
+    stage_tell(&stage, producer, do_put, &source);
+    stage_tell(&stage, subscriber, fail, NULL);
+    stage_run(&stage);
+    cr_assert_eq(source.status, TROUPE_OK);
+    cr_assert_eq(sink.count, 0);
+    cr_assert_eq(source.left_status, TROUPE_EDIED);
+    cr_assert_eq(troupe_runtime_whereis(stage.runtime, "top.sink"), subscriber);
+    cr_assert_eq(alive, 0);
+    subscribe(&stage, subscriber, &again);
+    cr_assert_neq(again.subscription, sink.subscription);
+    cr_assert_eq(stage_do(&stage, producer, do_put, &source), TROUPE_OK);
+    stage_run(&stage);
+    assert_got(&again, 3, 4);
+    cr_assert_eq(sink.count, 0);
+    stage_close(&stage);
+}
+
+static const struct troupe_server server = {
+    TROUPE_SERVER("server", uint64_t), .cast = stage_puppet_receive};
+
+struct order_to_server {
+    troupe_pid pid;
+    enum troupe_sys_op op;
+};
+
+static int on_answer(
+    struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)
+{
+    (void)self;
+    (void)state;
+    (void)context;
+    (void)reply;
+    cr_assert_eq(status, TROUPE_OK);
+    return TROUPE_OK;
+}
+
+static int do_order(struct troupe_actor *self, void *arg)
+{
+    const struct order_to_server *order = arg;
+    struct troupe_sys_question question = {.op = order->op};
+
+    return troupe_sys(self, order->pid, &question, TROUPE_FOREVER, on_answer, NULL);
+}
+
+Test(flow, one_that_is_suspended_gets_its_items_when_it_goes_on_or_loses_them_when_it_ends,
+    .timeout = 20)
+{
+    for (int killed = 0; killed < 2; killed++) {
+        struct stage stage;
+        struct source source = {.count = 3};
+        struct sink sink = {.source = &source};
+        struct order_to_server order = {.op = TROUPE_SYS_SUSPEND};
+        troupe_pid producer;
+
+        alive = 0;
+        stage_open(&stage, TROUPE_NO_THREADS);
+        producer = stage_spawn(&stage, &stage_puppet, NULL);
+        order.pid = stage_spawn(&stage, &server.behaviour, NULL);
+        cr_assert_eq(stage_do(&stage, producer, do_offer, &source), TROUPE_OK);
+        subscribe(&stage, order.pid, &sink);
+        cr_assert_eq(stage_do(&stage, producer, do_order, &order), TROUPE_OK);
+        stage_run(&stage);
+        cr_assert_eq(stage_do(&stage, producer, do_put, &source), TROUPE_OK);
+        stage_run(&stage);
+        cr_assert_eq(sink.count, 0);
+        cr_assert_eq(alive, 3);
+        if (killed) {
+            cr_assert_eq(stage_do(&stage, producer, do_kill, &order.pid), TROUPE_OK);
+            stage_run(&stage);
+            cr_assert_eq(sink.count, 0);
+            cr_assert_eq(source.left_status, TROUPE_EDIED);
+        } else {
+            order.op = TROUPE_SYS_RESUME;
+            cr_assert_eq(stage_do(&stage, producer, do_order, &order), TROUPE_OK);
+            stage_run(&stage);
+            assert_got(&sink, 1, 3);
+        }
+        cr_assert_eq(alive, 0);
+        stage_close(&stage);
+    }
+}
+
 /* ---- without memory ---- */
 
 struct trial {
@@ -1380,9 +1553,8 @@ Test(flow, a_put_without_memory_reaches_all_or_nobody, .timeout = 20)
 
 static struct {
     struct stage *stage;
-    struct troupe_flow flows[SOURCES + STAGES];
     _Atomic unsigned living; /* actors of the storm */
-    _Atomic bool over;
+    _Atomic uint64_t items;  /* that were handled */
 } storm;
 
 struct role {
@@ -1432,6 +1604,7 @@ static int storm_item(struct troupe_actor *self, void *state, void *context,
 
     (void)context;
     (void)item;
+    storm.items++;
     if (actor->role.index >= SOURCES && actor->role.index < SOURCES + STAGES &&
         draw(actor, 4) > 0 && troupe_flow_keep(self, subscription, &mine) == TROUPE_OK &&
         troupe_flow_put_message(self, actor->flow, mine) < 0) {
@@ -1591,6 +1764,7 @@ static void storm_run(int workers, unsigned rounds)
         }
     }
     stage_close(&stage);
+    cr_assert_gt(storm.items, rounds * 10, "it was no storm");
     cr_assert_eq(alive, 0, "%lld items were not destroyed", (long long)alive);
     cr_assert_eq(storm.living, 0);
 }
