@@ -819,7 +819,7 @@ static int hear(struct troupe_actor *self, struct troupe_message *request)
     struct trp_timer *record = extension->call;
     uint64_t word;
 
-    if (request->flags & TRP_MESSAGE_METERED) {
+    if (trp_unlikely((request->flags & TRP_MESSAGE_METERED) != 0)) {
         trp_gate_begin_permit(self->runtime, extension->permit);
     }
     if (!is_open(request) || (extension->flags & TRP_CALL_STEADFAST)) {

@@ -236,8 +236,16 @@ TROUPE_CHECKED bool trp_send_first(struct trp_context *context, struct troupe_ac
 /** Counts a message that will not be handled: a request as bounced, any other as dead. */
 void trp_message_count_dropped(struct trp_context *context, const struct troupe_message *msg);
 
-/** The permit that `msg` carries, if any, goes back: `msg` ends, or has its answer.  Any context. */
-void trp_message_end_permit(struct trp_context *context, struct troupe_message *msg);
+/** The permit that `msg` carries goes back. */
+void trp_message_return_permit(struct trp_context *context, struct troupe_message *msg);
+
+/** The same, if it carries one: `msg` ends, or has its answer.  Any context. */
+static inline void trp_message_end_permit(struct trp_context *context, struct troupe_message *msg)
+{
+    if (trp_unlikely((msg->flags & TRP_MESSAGE_METERED) != 0)) {
+        trp_message_return_permit(context, msg);
+    }
+}
 
 /** Ends a message that is in no queue: answers an open request with `status`, destroys the body, and gives the block
  * to whose it is. */

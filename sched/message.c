@@ -21,12 +21,10 @@ void trp_message_count_dropped(struct trp_context *context, const struct troupe_
     }
 }
 
-void trp_message_end_permit(struct trp_context *context, struct troupe_message *msg)
+void trp_message_return_permit(struct trp_context *context, struct troupe_message *msg)
 {
-    if (trp_unlikely((msg->flags & TRP_MESSAGE_METERED) != 0)) {
-        msg->flags &= (uint16_t)~TRP_MESSAGE_METERED;
-        trp_hooks.return_permit(context->runtime, trp_message_extension(msg)->permit);
-    }
+    msg->flags &= (uint16_t)~TRP_MESSAGE_METERED;
+    trp_hooks.return_permit(context->runtime, trp_message_extension(msg)->permit);
 }
 
 void trp_message_dispose(struct trp_context *context, struct troupe_message *msg, int status)

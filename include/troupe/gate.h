@@ -37,6 +37,9 @@
  * too much is refused on the spot, whereas dropping now and then from a queue does not impress senders that do not slow down.
  * A gate measures one queue, or several alike: if one of a hundred receivers is slow, the least delay does not show it.
  *
+ * A mailbox behind a gate is never full of what was let in if it has room for all permits and for the messages of one turn,
+ * 64: a permit may return before the room of its message does (mailbox.h).
+ *
  * Memory: 32 bytes for each permit, set aside when the gate is made; a gate without memory for a permit does not occur.
  */
 #ifndef TROUPE_GATE_H

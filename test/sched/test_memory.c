@@ -126,3 +126,42 @@ ParameterizedTest(size_t *align, memory, malloc_gives_any_alignment)
     }
     cr_assert_eq(memory.held, 0);
 }
+
+Test(memory, what_rests_is_held_and_not_used)
+{
+    struct trp_memory memory;
+    void *block;
+
+    trp_memory_init(&memory, NULL, 1000);
+    block = trp_memory_alloc(&memory, 900, 16);
+    cr_assert_not_null(block);
+    cr_assert_eq(trp_memory_used(&memory), 900);
+    trp_memory_rest(&memory, 300);
+    cr_assert_eq(trp_memory_used(&memory), 600);
+    cr_assert_eq(memory.held, 900);
+    trp_memory_rest(&memory, -100);
+    cr_assert_eq(trp_memory_used(&memory), 700);
+    /* Two of whom one has not said yet what became of the same blocks. */
+    trp_memory_rest(&memory, 1000);
+    cr_assert_eq(trp_memory_used(&memory), 0);
+    trp_memory_free(&memory, block, 900);
+}
+
+Test(memory, pressure_begins_at_four_fifths_and_is_worse_at_nine_tenths)
+{
+    struct trp_memory memory;
+    void *block;
+
+    trp_memory_init(&memory, NULL, 1000);
+    block = trp_memory_alloc(&memory, 1000, 16);
+    cr_assert_not_null(block);
+    trp_memory_rest(&memory, 201);
+    cr_assert_eq(trp_memory_pressure(&memory), TRP_PRESSURE_NONE);
+    trp_memory_rest(&memory, -1);
+    cr_assert_eq(trp_memory_pressure(&memory), TRP_PRESSURE_GATES);
+    trp_memory_rest(&memory, -99);
+    cr_assert_eq(trp_memory_pressure(&memory), TRP_PRESSURE_GATES);
+    trp_memory_rest(&memory, -1);
+    cr_assert_eq(trp_memory_pressure(&memory), TRP_PRESSURE_OUTSIDE);
+    trp_memory_free(&memory, block, 1000);
+}

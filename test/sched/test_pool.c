@@ -554,3 +554,53 @@ Test(pool, stable_blocks_go_round_among_threads, .timeout = 120)
 {
     pass_round(TRP_POOL_STABLE);
 }
+
+/* What pools may have at hand that counts as used. */
+static uint64_t at_hand(void)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned c = 0; c < TRP_POOL_CLASSES; c++) {
+        bytes += (uint64_t)TRP_POOL_CACHE * trp_pool_size(c);
+    }
+    return bytes;
+}
+
+/* Many of one pool, of which another one frees half. */
+static void use_and_free(struct fixture *f, unsigned class)
+{
+    enum { COUNT = 5000 };
+    static void *blocks[COUNT];
+    uint64_t out = (uint64_t)COUNT * trp_pool_size(class);
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = trp_pool_alloc(&f->pools[0], class);
+        cr_assert_not_null(blocks[i]);
+    }
+    cr_assert_geq(trp_memory_used(&f->memory), out);
+    cr_assert_leq(trp_memory_used(&f->memory), out + f->memory.held / 12 + 2 * at_hand());
+    for (unsigned i = 0; i < COUNT; i++) {
+        trp_pool_free(&f->pools[i % 2], blocks[i], class);
+    }
+    cr_assert_leq(trp_memory_used(&f->memory), f->memory.held / 12 + 2 * at_hand());
+}
+
+/* A stream from one pool to another: used is what is on its way, whoever's blocks they are, and in the end nothing. */
+Test(pool, blocks_that_came_back_rest_wherever_they_were_freed)
+{
+    struct fixture f;
+    uint64_t slabs;
+
+    start(&f);
+    for (unsigned c = 0; c < TRP_POOL_CLASSES; c++) {
+        /* From new slabs, then from what came home. */
+        use_and_free(&f, c);
+        use_and_free(&f, c);
+    }
+    trp_pool_trim(&f.pools[1]);
+    trp_pool_trim(&f.pools[0]);
+    /* But for headers of slabs, and what is left of each: a fifteenth of the worst. */
+    slabs = f.memory.held / SLAB_SIZE;
+    cr_assert_leq(trp_memory_used(&f.memory), slabs * TRP_POOL_BLOCK_MAX);
+    stop(&f);
+}
