@@ -378,8 +378,8 @@ int troupe_request_message(struct troupe_actor *self, troupe_pid to, struct trou
     struct troupe_message *request;
     int error;
 
-    if (!is_asking_right(self, timeout_ms, on_reply) || msg == NULL || msg == self->current ||
-        (msg->flags & TRP_MESSAGE_REQUEST)) {
+    if (!is_asking_right(self, timeout_ms, on_reply) || msg == NULL ||
+        trp_actor_has_in_hand(self, msg) || (msg->flags & TRP_MESSAGE_REQUEST)) {
         return TROUPE_EINVAL;
     }
     TROUPE_TRY(trp_call_terms(self, &options, &terms));
@@ -556,7 +556,7 @@ int troupe_reply_message(
     TRP_INSIDE(self);
     struct troupe_message *answer;
 
-    if (!is_answering_right(self, request) || reply == NULL || reply == self->current ||
+    if (!is_answering_right(self, request) || reply == NULL || trp_actor_has_in_hand(self, reply) ||
         (reply->flags & TRP_MESSAGE_REQUEST)) {
         return TROUPE_EINVAL;
     }
@@ -661,7 +661,7 @@ int troupe_delegate_message(struct troupe_actor *self, troupe_pid to,
     struct troupe_message *sent;
     int error;
 
-    if (!is_answering_right(self, request) || msg == NULL || msg == self->current ||
+    if (!is_answering_right(self, request) || msg == NULL || trp_actor_has_in_hand(self, msg) ||
         (msg->flags & TRP_MESSAGE_REQUEST)) {
         return TROUPE_EINVAL;
     }

@@ -12,12 +12,23 @@
 #define AGE_MAX_MS (24U * 60 * 60 * 1000)
 #define INTERVAL_MAX_MS (60U * 1000)
 
+static const char *batch_complaint(const struct troupe_behaviour *behaviour)
+{
+    if (behaviour->receive_batch != NULL && (behaviour->receive == NULL || behaviour->may_wait)) {
+        return "behaviour: with receive_batch it needs receive, and may not wait";
+    }
+    if (behaviour->batch_max > TROUPE_BATCH_MAX) {
+        return "behaviour: its batch_max is above TROUPE_BATCH_MAX";
+    }
+    return NULL;
+}
+
 const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
 {
     const struct troupe_overload *overload = behaviour->overload;
 
     if (overload == NULL) {
-        return NULL;
+        return batch_complaint(behaviour);
     }
     if ((unsigned)overload->policy > TROUPE_OVERLOAD_EXIT) {
         return "behaviour: the policy of its overload is none of enum troupe_overload_policy";
@@ -38,5 +49,5 @@ const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
         overload->codel_interval_ms > INTERVAL_MAX_MS) {
         return "behaviour: target or interval of its codel is above a minute";
     }
-    return NULL;
+    return batch_complaint(behaviour);
 }

@@ -8,7 +8,7 @@
 #include <troupe/actor.h>
 #include <troupe/overload.h>
 
-/** What is wrong with the `overload` of a behaviour, in words; NULL: nothing, or there is none. */
+/** What is wrong with the `overload` of a behaviour, or with its batches, in words; NULL: nothing. */
 const char *trp_policy_complaint(const struct troupe_behaviour *behaviour);
 
 #endif

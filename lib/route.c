@@ -349,6 +349,9 @@ static void count(struct troupe_group_sent *sent, int result)
     case TROUPE_ENOMEM:
         sent->failed++;
         break;
+    case TROUPE_EMSGSIZE:
+        sent->large++;
+        break;
     default:
         sent->full++;
     }

@@ -30,7 +30,8 @@ static bool is_behaviour(const struct troupe_behaviour *behaviour)
            behaviour->stack_size <= TROUPE_STACK_MAX &&
            behaviour->capacity <= TROUPE_CAPACITY_MAX &&
            behaviour->capacity_bytes <= TROUPE_CAPACITY_BYTES_MAX &&
-           (behaviour->overload == NULL || trp_policy_complaint(behaviour) == NULL);
+           ((behaviour->overload == NULL && behaviour->receive_batch == NULL) ||
+               trp_policy_complaint(behaviour) == NULL);
 }
 
 static bool are_options(const struct troupe_spawn_options *options)

@@ -488,6 +488,9 @@ void trp_actor_crash(struct troupe_actor *self, const char *text)
     self->context->worker->crashed = true;
     leave_body(self->taken ? NULL : self->current);
     leave_body(fiber != NULL ? fiber->picked : NULL);
+    for (uint32_t i = 0; i < self->context->worker->batch.count; i++) {
+        leave_body(self->context->worker->batch.msgs[i]);
+    }
     record(self, TROUPE_EXIT_ERROR, TROUPE_ECRASHED, text);
     unwind(self);
 }

@@ -46,6 +46,9 @@ struct trp_seat {
     struct trp_seat_entry trace[TRP_SEAT_TRACE];
 };
 
+/** Notes that `self` handles `msg`, for whoever asks what happened before a fault. */
+void trp_seat_note(const struct troupe_actor *self, const struct troupe_message *msg);
+
 /** What `actor->receive` is where faults are contained: notes the message, and gives it to the behaviour. */
 int trp_seat_receive(struct troupe_actor *self, void *state, struct troupe_message *msg);
 

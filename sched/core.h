@@ -71,6 +71,13 @@ static inline bool trp_actor_is_mine(const struct troupe_actor *self)
     return self != NULL && self->context != NULL && self->context->current == self;
 }
 
+/** Whether `msg` is in the hands of the callback of `self`: borrowed, until that returns. */
+static inline bool trp_actor_has_in_hand(
+    const struct troupe_actor *self, const struct troupe_message *msg)
+{
+    return msg == self->current || (msg->flags & TRP_MESSAGE_BATCHED) != 0;
+}
+
 /* What a thread actor's call of troupe ends with. */
 static inline void trp_actor_go_out(struct trp_worker *const *entered)
 {

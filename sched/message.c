@@ -146,6 +146,15 @@ static struct troupe_message *move_out(struct trp_context *context, struct troup
     return copy;
 }
 
+/* In hand, and not taken before. */
+static bool may_be_taken(const struct troupe_actor *self, const struct troupe_message *msg)
+{
+    if (msg->flags & TRP_MESSAGE_BATCHED) {
+        return (msg->flags & TRP_MESSAGE_EMPTIED) == 0;
+    }
+    return self->current == msg && !self->taken;
+}
+
 int troupe_take(
     struct troupe_actor *self, struct troupe_message *msg, struct troupe_message **out_msg)
 {
@@ -153,8 +162,7 @@ int troupe_take(
     struct trp_extra *extra;
     struct troupe_message *copy;
 
-    if (!trp_actor_is_mine(self) || msg == NULL || out_msg == NULL || self->current != msg ||
-        self->taken) {
+    if (!trp_actor_is_mine(self) || msg == NULL || out_msg == NULL || !may_be_taken(self, msg)) {
         return TROUPE_EINVAL;
     }
     extra = trp_actor_need_extra(self->context, self);

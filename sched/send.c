@@ -1115,7 +1115,7 @@ static int send_owned(struct troupe_actor *self, troupe_pid to, struct troupe_me
 int troupe_send_message(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
 {
     TRP_INSIDE(self);
-    if (!trp_actor_is_mine(self) || msg == NULL || msg == self->current) {
+    if (!trp_actor_is_mine(self) || msg == NULL || trp_actor_has_in_hand(self, msg)) {
         return TROUPE_EINVAL;
     }
     let_go(msg, trp_actor_pid(self));
@@ -1249,7 +1249,7 @@ int troupe_send_batch(
         return TROUPE_EINVAL;
     }
     for (size_t i = 0; i < count; i++) {
-        if (msgs[i] == NULL || msgs[i] == self->current) {
+        if (msgs[i] == NULL || trp_actor_has_in_hand(self, msgs[i])) {
             return TROUPE_EINVAL;
         }
     }
@@ -1294,7 +1294,7 @@ static int try_send_as(
         return error;
     }
     self = sender_here(visit.context);
-    if (self != NULL && msg == self->current) {
+    if (self != NULL && trp_actor_has_in_hand(self, msg)) {
         trp_context_leave(&visit);
         return TROUPE_EINVAL;
     }

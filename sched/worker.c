@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "aside.h"
+#include "batch.h"
 #include "callout.h"
 #include "core.h"
 #include "exit.h"
@@ -1042,6 +1043,9 @@ static enum outcome start_actor(struct trp_worker *worker, struct troupe_actor *
 
     memset(actor->state, 0, behaviour->state_size);
     actor->receive = trp_unlikely(worker->seat.traces) ? trp_seat_receive : behaviour->receive;
+    if (trp_unlikely(behaviour->receive_batch != NULL)) {
+        actor->receive = trp_batch_receive;
+    }
     actor->trap_exit = behaviour->trap_exit;
     trp_actor_set_phase(actor, TRP_PHASE_STARTING);
     if (trp_unlikely(trp_fiber_is_wanted(behaviour))) {
@@ -1200,6 +1204,7 @@ static void unwound(struct trp_worker *worker)
 
     /* If it was in one. */
     trp_callouts = 0;
+    trp_batch_end(actor);
     begin_exit(worker, actor);
     end_slice(worker, actor, SLICE_EXIT);
 }

@@ -48,6 +48,13 @@ enum trp_worker_mode {
     TRP_WORKER_PARKED,
 };
 
+/** Messages in the hands of one callback: see batch.h. */
+struct trp_batch {
+    uint32_t count; /* 0: there is none */
+    bool is_alone;  /* the only one, which was kept aside before */
+    struct troupe_message *msgs[TROUPE_BATCH_MAX];
+};
+
 struct trp_worker {
     struct trp_context context; /* owner */
 
@@ -81,6 +88,7 @@ struct trp_worker {
     uint64_t slice_began_ns; /* of a slice that went on with a fiber */
     bool
         crashed; /* its actor's code did, and none of it may run any more: until trp_exit_begin() is through */
+    struct trp_batch batch;
     struct trp_fiber_host host;
     struct trp_seat seat;
     struct trp_port_thread thread;

@@ -70,11 +70,16 @@ TROUPE_API bool troupe_reason_is_clean(const struct troupe_reason *reason);
 typedef int (*troupe_init_fn)(struct troupe_actor *self, void *state, const void *arg);
 typedef int (*troupe_receive_fn)(
     struct troupe_actor *self, void *state, struct troupe_message *msg);
+typedef int (*troupe_receive_batch_fn)(
+    struct troupe_actor *self, void *state, struct troupe_message **msgs, size_t count);
 typedef void (*troupe_terminate_fn)(
     struct troupe_actor *self, void *state, const struct troupe_reason *reason);
 typedef void (*troupe_destroy_fn)(void *state);
 typedef void (*troupe_defer_fn)(void *arg);
 typedef int (*troupe_main_fn)(struct troupe_actor *self, const void *arg);
+
+/** Most messages of a batch. */
+#define TROUPE_BATCH_MAX 64
 
 /** Bytes of stack of a callback that may wait, where its behaviour says nothing, and the most it may say. */
 #define TROUPE_STACK_DEFAULT 61440
@@ -107,9 +112,24 @@ struct troupe_behaviour {
                             `thread` TROUPE_STACK_MAX */
     uint64_t memory_max; /* bytes; 0: no limit.  See below */
     const struct troupe_overload
-        *overload; /* what a full mailbox does; NULL: it refuses.  As static
+        *overload;                         /* what a full mailbox does; NULL: it refuses.  As static
                                                as this: see overload.h */
+    troupe_receive_batch_fn receive_batch; /* or NULL: see below */
+    uint32_t
+        batch_max; /* messages of a batch; at most TROUPE_BATCH_MAX, which is also what 0 says */
 };
+
+/*
+ * A behaviour with a `receive_batch` gets there whatever is sent to it and is no request, several messages at once: those that
+ * are queued one behind the other when it comes to the first of them, in the order in which they were sent.  `receive`, which it
+ * has as well, gets requests, ticks, notices and readiness, each in its turn.  A batch is never waited for: it may be one
+ * message, and is no longer than what is left of the turn.
+ *
+ * All of a batch is borrowed until the callback returns: `msgs` and what it points to.  Each message of it may be kept with
+ * troupe_take() or sent on with troupe_forward(), once; none may be stashed.  A result that is negative, or TROUPE_DONE, counts for
+ * all of it: then all were handled.  A kill or an exit signal that comes meanwhile is heeded after the batch.  Such a behaviour has no
+ * `main`, and its callbacks do not wait.
+ */
 
 struct troupe_via;
 

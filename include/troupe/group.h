@@ -183,6 +183,7 @@ struct troupe_group_sent {
         full; /* members without room for it, of which it is up to the caller what that means */
     uint32_t gone;   /* that ended just now */
     uint32_t failed; /* without memory for a message */
+    uint32_t large;  /* members whose mailbox never takes so much: TROUPE_EMSGSIZE */
 };
 
 /**

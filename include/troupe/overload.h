@@ -176,6 +176,25 @@ struct troupe_mailbox_info {
 TROUPE_API TROUPE_CHECKED int troupe_mailbox_info_sized(struct troupe_runtime *runtime,
     troupe_pid pid, struct troupe_mailbox_info *out_info, size_t info_size);
 
+/** The first message that is queued. */
+struct troupe_peek {
+    const struct troupe_type *type;
+    troupe_pid sender; /* as troupe_sender() */
+    size_t size;       /* of its body, in bytes */
+    bool request;
+    int age_ms; /* for how long it is queued; -1: ages are not known here, or not of this message */
+};
+
+/**
+ * Looks at the message that a user has sent to `self` and that is next in its queue, and leaves it there.  What goes before
+ * the queue is not looked at: priority messages, and what was put aside.
+ *
+ * Threads  a callback of `self`
+ * Returns  false: there is none, or its sender is not through with sending it
+ * Cost     O(1), and a step for each tick, notice, answer or readiness that stands before it
+ */
+TROUPE_API bool troupe_peek(struct troupe_actor *self, struct troupe_peek *out_peek);
+
 TROUPE_END_DECLS
 
 #endif

@@ -17,6 +17,20 @@ static int take_note(struct troupe_actor *self, void *state, struct troupe_messa
     return troupe_is(msg, &number) || troupe_is(msg, &bytes) ? TROUPE_OK : TROUPE_EUNKNOWN;
 }
 
+static int take_batch(
+    struct troupe_actor *self, void *state, struct troupe_message **msgs, size_t count)
+{
+    struct troupe_peek peek;
+    struct troupe_message *msg;
+
+    (void)state;
+    HOLDS(!troupe_peek(self, &peek) || peek.type == &bytes);
+    if (count > 1 && WENT(troupe_take(self, msgs[0], &msg), MAY(TROUPE_ENOMEM))) {
+        troupe_message_destroy(msg);
+    }
+    return TROUPE_OK;
+}
+
 static bool to_number(const struct troupe_message *msg, struct troupe_smaller *out_smaller)
 {
     uint64_t size = troupe_body_size(msg);
@@ -91,6 +105,11 @@ static void flood(struct post *post, troupe_pid pid, unsigned may)
     }
 
 static const struct troupe_behaviour plain = SMALL(NULL, NULL);
+static const struct troupe_behaviour batching = {.name = "small",
+    .receive = take_note,
+    .receive_batch = take_batch,
+    .capacity = ROOM,
+    .overload = &drops};
 static const struct troupe_behaviour dropping = SMALL(&drops, NULL);
 static const struct troupe_behaviour shrinking = SMALL(&shrinks, NULL);
 static const struct troupe_behaviour redirecting = SMALL(&redirects, redirect_init);
@@ -129,6 +148,7 @@ void scenario_overload(void)
     }
     (void)WENT(troupe_runtime_spawn(scene.runtime, &options, &post.spill), MAY(TROUPE_ENOMEM));
     fill(&post, &dropping, 0);
+    fill(&post, &batching, 0);
     fill(&post, &shrinking, 0);
     fill(&post, &ageing, 0);
     fill(&post, &redirecting, MAY(TROUPE_EFULL));
