@@ -382,7 +382,7 @@ Test(ring, who_has_answered_may_call_who_asked, .timeout = 60)
 {
     FOR_EACH_KIND(i)
     {
-        for (unsigned round = 0; round < 200; round++) {
+        for (unsigned round = 0; round < 20; round++) {
             struct member a, b;
             struct stage stage;
 
@@ -597,6 +597,31 @@ Test(ring, who_is_asked_does_not_wait_for_the_end_of_who_asked, .timeout = 60)
     }
 }
 
+/* Which the next one need not wait for: who is told of the end of a life, and has not seen it yet, goes on. */
+Test(ring, who_waits_for_the_end_of_a_life_does_not_wait_for_the_next_one, .timeout = 60)
+{
+    struct member a, b;
+    struct trp_visit visit;
+    struct stage stage;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    join_stage(&stage, &a, &alpha, say_ok);
+    join_stage(&stage, &b, &beta, say_ok);
+    a.to = b.pid;
+    b.to = a.pid;
+    b.wait_ms = 2;
+    stage_tell(&stage, a.pid, do_join, &a);
+    await_waiting(&stage, &a);
+    /* As a restart in place does. */
+    cr_assert_eq(trp_context_enter(stage.runtime, &visit), TROUPE_OK);
+    atomic_fetch_add(&trp_actor_find(stage.runtime, b.pid)->incarnation, 1);
+    trp_context_leave(&visit);
+    stage_tell(&stage, b.pid, do_call, &b);
+    STAGE_AWAIT(&stage, b.done);
+    cr_assert(b.status == TROUPE_ETIMEDOUT || b.status == TROUPE_EEXPIRED);
+    stage_close(&stage);
+}
+
 /* ---- room ---- */
 
 /* One that keeps its messages until it is let go. */
@@ -734,6 +759,28 @@ Test(ring, threads_of_actors_are_in_them_as_well, .timeout = 60)
         stage_open(&stage, workers);
         close_a_ring_of_sends(&stage, &clogged_thread, 2);
         close_a_ring_of_sends(&stage, &clogged_thread, 3);
+        stage_close(&stage);
+    }
+}
+
+Test(ring, a_thread_that_calls_is_in_them_as_well, .timeout = 60)
+{
+    for (int workers = 1; workers <= 2; workers++) {
+        struct clogged a;
+        struct member b;
+        struct stage stage;
+
+        stage_open(&stage, workers);
+        a = (struct clogged){.member = {.on_ask = say_ok, .stage = &stage}};
+        a.member.wait_ms = TROUPE_FOREVER;
+        a.member.pid = stage_spawn(&stage, &clogged_thread, &a);
+        join_stage(&stage, &b, &beta, call_on);
+        a.member.to = b.pid;
+        b.to = a.member.pid;
+        a.step = 1;
+        STAGE_AWAIT(&stage, a.member.done);
+        cr_assert_eq(a.member.status, TROUPE_OK);
+        cr_assert_eq(a.member.got, TROUPE_EDEADLK, "%s", troupe_strerror(a.member.got));
         stage_close(&stage);
     }
 }
