@@ -234,17 +234,6 @@ static bool is_same(uint64_t word, const struct hop *hop)
     return ((word ^ hop->word) & ~TRP_EDGE_STATE) == 0 && stands(word);
 }
 
-/* All of it stood at the same time: when the last edge had been read, and none had been read again. */
-static bool is_ring(const struct way *way)
-{
-    for (unsigned i = 0; i < way->count; i++) {
-        if (!is_same(word_of(way->hops[i].edge), &way->hops[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* ---- one victim ---- */
 
 enum claim {
@@ -252,7 +241,8 @@ enum claim {
     CLAIM_TRY,  /* *out_hop is the one to be claimed */
 };
 
-/* Who of the first `count` is to be claimed: of those that still look the one with the highest number. */
+/* Reads the first `count` again: if nothing has changed, all of them stood at the same time, when the last one had been read and
+ * none again.  Who is to be claimed is, of those that still look, the one with the highest number. */
 static enum claim choose(struct way *way, unsigned count, struct hop **out_hop)
 {
     struct hop *best = NULL;
@@ -416,7 +406,7 @@ int trp_pressure_look(struct trp_context *context, struct troupe_actor *actor, u
     atomic_thread_fence(memory_order_seq_cst);
     trp_switch();
     follow(context->runtime, trp_actor_pid(actor), &way);
-    if (way.closed && is_ring(&way)) {
+    if (way.closed) {
         claim(&way, way.count);
     } else if (way.too_long) {
         claim(&way, 1);
