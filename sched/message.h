@@ -59,7 +59,7 @@ enum trp_message_flag {
         1024, /* a NOTICE that its receiver wants before the queue: see priority.h */
     TRP_MESSAGE_BATCHED = 4096, /* one of several in the hands of a callback: see batch.h */
     TRP_MESSAGE_STAMPED = 2048, /* not opened yet, and it says when it was sent: see stamp.h */
-    TRP_MESSAGE_METERED = 4096, /* its extension has a permit (lib/gate.c), which ends with it */
+    TRP_MESSAGE_METERED = 8192, /* its extension has a permit (lib/gate.c), which ends with it */
 };
 
 /** Of a message whose block is not ended where it leaves the queue, but kept. */
