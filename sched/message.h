@@ -55,7 +55,7 @@ enum trp_message_flag {
     TRP_MESSAGE_OPENED = 512,  /* a NOTICE that is handled again: the runtime's part is over */
     TRP_MESSAGE_PRIORITY =
         1024, /* a NOTICE that its receiver wants before the queue: see priority.h */
-    TRP_MESSAGE_METERED = 2048, /* its extension has a permit (lib/gate.c), which ends with it */
+    TRP_MESSAGE_METERED = 8192, /* its extension has a permit (lib/gate.c), which ends with it */
 };
 
 /** Of a message whose block is not ended where it leaves the queue, but kept. */
