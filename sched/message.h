@@ -57,8 +57,8 @@ enum trp_message_flag {
     TRP_MESSAGE_OPENED = 512,  /* a NOTICE that is handled again: the runtime's part is over */
     TRP_MESSAGE_PRIORITY =
         1024, /* a NOTICE that its receiver wants before the queue: see priority.h */
-    TRP_MESSAGE_BATCHED = 4096, /* one of several in the hands of a callback: see batch.h */
     TRP_MESSAGE_STAMPED = 2048, /* not opened yet, and it says when it was sent: see stamp.h */
+    TRP_MESSAGE_BATCHED = 4096, /* one of several in the hands of a callback: see batch.h */
     TRP_MESSAGE_METERED = 8192, /* its extension has a permit (lib/gate.c), which ends with it */
 };
 

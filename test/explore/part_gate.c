@@ -236,17 +236,18 @@ static const struct explore_scenario scenarios[] = {
         .check = check_freed},
 };
 
+/* What a list of slots that is broken is seen by, a slot that two have or none, is a matter of who comes first: "". */
 static const struct explore_plant plants[] = {
     {"who enters does not compare", &scenarios[0], "admit", EXPLORE_SWAP, 0, EXPLORE_BLIND, 0,
         "in_flight"},
     {"a slot is taken without comparing", &scenarios[1], "take_slot", EXPLORE_SWAP, 0,
-        EXPLORE_BLIND, 0, "spare"},
+        EXPLORE_BLIND, 0, ""},
     {"a slot is put back without comparing", &scenarios[3], "give_slot", EXPLORE_SWAP, 0,
-        EXPLORE_BLIND, 0, "spare"},
+        EXPLORE_BLIND, 0, ""},
     {"a slot is put back without an order", &scenarios[3], "give_slot", EXPLORE_SWAP, 0,
         EXPLORE_RELAX, 0, "race"},
     {"a slot is taken without an order", &scenarios[3], "take_slot", EXPLORE_LOAD, 0, EXPLORE_RELAX,
-        0, "spare"},
+        0, ""},
     {"the load is lowered in two steps", &scenarios[3], "drop", EXPLORE_SUB, 0, EXPLORE_TEAR, 0,
         "in_flight"},
     {"the load is lowered without an order", &scenarios[4], "drop", EXPLORE_SUB, 0, EXPLORE_RELAX,

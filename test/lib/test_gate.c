@@ -1062,6 +1062,7 @@ Test(gate, threads_that_enter_at_once_are_never_more_than_its_limit, .timeout = 
 struct flow {
     struct scene *s;
     unsigned sent;
+    bool failed;
 };
 
 static void *bring(void *arg)
@@ -1078,7 +1079,10 @@ static void *bring(void *arg)
         }
         if (troupe_message_create(runtime, &work, 0, &msg) != TROUPE_OK ||
             troupe_permit_attach(permit, &msg) != TROUPE_OK) {
-            abort();
+            troupe_message_destroy(msg);
+            troupe_permit_return(permit);
+            flow->failed = true;
+            return NULL;
         }
         *(uint64_t *)troupe_body(msg) = i;
         if (troupe_try_send(runtime, flow->s->pid, msg) == TROUPE_OK) {
@@ -1120,6 +1124,7 @@ Test(gate, what_threads_bring_to_workers_is_never_more_than_its_limit, .timeout 
     }
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
+        cr_assert_not(flows[i].failed);
         sent += flows[i].sent;
     }
     STAGE_AWAIT(&s.stage, in_flight(s.gate) == 0);
