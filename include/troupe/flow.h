@@ -40,7 +40,8 @@
  * Handlers and straight-line code.  A handler has callbacks, which are continuations as in call.h: called between messages, as a
  * callback of `self`, with the actor's state; several items in a row, at most a window, where they came together or waited for
  * room.  A callback that may wait (fiber.h) uses troupe_flow_next() and the _within forms instead; a flow or subscription is used
- * in one of the two ways.
+ * in one of the two ways.  Credit, subscriptions and items come by way of the queue: a main function that neither waits for
+ * them nor receives does not see them.
  *
  * Flows and subscriptions belong to an incarnation and end with it.  Their numbers are not used again.
  */
