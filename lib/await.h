@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/await.h - waiting for readiness in straight-line code, for net/stream.c, and for what a flow brings.  All of it in a callback that may wait.
+ * lib/await.h - waiting in straight-line code: for readiness, for net/stream.c, and for what a flow brings.  All of it in a
+ * callback that may wait.
  */
 #ifndef TRP_AWAIT_H
 #define TRP_AWAIT_H

@@ -2,8 +2,9 @@
 /*
  * flow.h - streams of items from one actor to others, over as many hops as one likes, in bounded memory.
  *
- * A *producer* offers a flow; a *subscriber* subscribes to it, and grants *credit*: so many items may be sent to it.  An item is sent
- * against credit only, so it is never refused, and a slow subscriber slows its producer down instead of filling a mailbox.
+ * A *producer* offers a flow; a *subscriber* subscribes to it, and grants *credit*: so many items may be sent to it.  An
+ * item is sent against credit only, so it is never refused, and a slow subscriber slows its producer down instead of filling
+ * a mailbox.
  *
  *     producer                                                  subscriber
  *       troupe_flow_offer(self, .., &flow)
@@ -12,35 +13,37 @@
  *       troupe_flow_put(self, flow, &item)  ------------------>  on_item(.., item)
  *       troupe_flow_end(self, flow, TROUPE_OK)  -------------->  on_end(.., TROUPE_OK)
  *
- * A flow ends for each subscriber exactly once: completed, failed, cut off, or because its producer ended (TROUPE_EDIED); unless it
- * has cancelled before.  What was sent before the end is handled before it.
+ * A flow ends for each subscriber exactly once: completed, failed, cut off, or because its producer ended (TROUPE_EDIED);
+ * unless it has cancelled before.  What was sent before the end is handled before it.
  *
- * Items are messages of one type.  What an item refers to is destroyed exactly once, wherever it ends: handled, dropped for a slow
- * subscriber, in flight to one that ended or cancelled, or kept back when the producer ends.
+ * Items are messages of one type.  What an item refers to is destroyed exactly once, wherever it ends: handled, dropped for
+ * a slow subscriber, in flight to one that ended or cancelled, or kept back when the producer ends.
  *
- * Slow subscribers.  A flow with several subscribers gives each of them every item, in order.  What happens to one that has no
- * credit and whose buffer is full is said by `policy`: the producer waits for it, it loses items and is told how many, or it is
- * cut off.
+ * Slow subscribers.  A flow with several subscribers gives each of them every item, in order.  What happens to one that has
+ * no credit and whose buffer is full is said by `policy`: the producer waits for it, it loses items and is told how many, or
+ * it is cut off.
  *
- * Stages.  An actor in the middle subscribes upstream, offers downstream, and ties the two with troupe_flow_pipe(): it gets an item
- * only while downstream takes one.  So credit travels up a pipeline, and a slow sink slows its source, hop by hop.
+ * Stages.  An actor in the middle subscribes upstream, offers downstream, and ties the two with troupe_flow_pipe(): it gets
+ * an item only while downstream takes one.  So credit travels up a pipeline, and a slow sink slows its source, hop by hop.
  *
  * Memory.  A subscriber that is waited for costs at most
  *
  *     window + buffer  items, of its subscription and of its producer's offer
  *
- * and so does one that is not, with its own buffer.  An item is one block (mailbox.h says what a message weighs), and at most one more
- * of 64 bytes with it on its way; credit, and what is set aside for the end, are a few blocks of 64 bytes.  A pipeline's items are at most the sum of this over its subscriptions, plus what its stages keep
- * (troupe_flow_keep()), however fast the source and however slow the sink; with several subscribers the sum is over all of them, and with `retain`
- * one more item.  Items and credit are reserved messages (mailbox.h): they have no part in the capacities of mailboxes, which
- * need no room for them.
+ * and so does one that is not, with its own buffer.  An item is one block (mailbox.h says what a message weighs), and at
+ * most one more of 64 bytes with it on its way; credit, and what is set aside for the end, are a few blocks of 64 bytes.  A
+ * pipeline's items are at most the sum of this over its subscriptions, plus what its stages keep (troupe_flow_keep()),
+ * however fast the source and however slow the sink; with several subscribers the sum is over all of them, and with `retain`
+ * one more item.  Items and credit are reserved messages (mailbox.h): they have no part in the capacities of mailboxes,
+ * which need no room for them.
  *
  * Flows in a ring hold each other up once all their windows are full: one of the hops then drops, or nothing moves.
  *
- * Handlers and straight-line code.  A handler has callbacks, which are continuations as in call.h: called between messages, as a
- * callback of `self`, with the actor's state; several items in a row, at most a window, where they came together or waited for
- * room.  A callback that may wait (fiber.h) uses troupe_flow_next() and the _within forms instead; a flow or subscription is used
- * in one of the two ways.
+ * Handlers and straight-line code.  A handler has callbacks, which are continuations as in call.h: called between messages,
+ * as a callback of `self`, with the actor's state; several items in a row, at most a window, where they came together or
+ * waited for room.  A callback that may wait (fiber.h) uses troupe_flow_next() and the _within forms instead; a flow or
+ * subscription is used in one of the two ways.  Credit, subscriptions and items come by way of the queue: a main function
+ * that neither waits for them nor receives does not see them.
  *
  * Flows and subscriptions belong to an incarnation and end with it.  Their numbers are not used again.
  */

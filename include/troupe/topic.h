@@ -9,12 +9,13 @@
  *
  *     troupe_spawn(self, (&(struct troupe_spawn_options){.behaviour = &prices, .arg = &options, .name = "prices"}), &pid)
  *
- * spawned, named and supervised as any other.  It takes items of one type, and puts them into a flow (flow.h) with a buffer for each
- * subscriber.  One that is slow loses what its buffer does not hold, by the policy that it chose or the topic's, and is told how many,
- * in their place among the others; or it is cut off.  So it costs the topic a bounded buffer, and publishers and other subscribers
- * nothing.
+ * spawned, named and supervised as any other.  It takes items of one type, and puts them into a flow (flow.h) with a buffer
+ * for each subscriber.  One that is slow loses what its buffer does not hold, by the policy that it chose or the topic's,
+ * and is told how many, in their place among the others; or it is cut off.  So it costs the topic a bounded buffer, and
+ * publishers and other subscribers nothing.
  *
- * Publishers that are faster than the topic meet its mailbox, as they would any other's: it is bounded, and says TROUPE_EFULL.
+ * Publishers that are faster than the topic meet its mailbox, as they would any other's: it is bounded, and says
+ * TROUPE_EFULL.
  *
  * Memory.  A subscriber's window and buffer, as in flow.h; one more item with `retain`; and what the mailbox holds.
  *
