@@ -5,6 +5,7 @@
  * From outside only numbers are read, which others write meanwhile: nobody but the token's holder may follow the queue's list.
  */
 #include "core.h"
+#include "shelf.h"
 #include "stamp.h"
 
 #include <string.h>
@@ -35,6 +36,18 @@ static uint32_t age_since(uint32_t stamp_ms)
     return (int32_t)age_ms > 0 ? age_ms : 0;
 }
 
+/* What came through an alias is not on it. */
+static void look_at_shelf(struct trp_shelf *shelf, struct troupe_mailbox_info *info)
+{
+    uint64_t most;
+    uint64_t queued = trp_shelf_queued(shelf, &most);
+
+    info->length += (uint32_t)(queued >> 40);
+    info->bytes += queued & TRP_CHARGE_BYTES;
+    info->length_max = (uint32_t)(most >> 40);
+    info->bytes_max = most & TRP_CHARGE_BYTES;
+}
+
 static void look_at_mailbox(struct troupe_actor *actor, struct troupe_mailbox_info *info)
 {
     uint64_t queued = trp_charge_queued(&actor->charge);
@@ -52,7 +65,9 @@ static void look_at_mailbox(struct troupe_actor *actor, struct troupe_mailbox_in
     if (actor->behaviour->overload != NULL) {
         look_at_overload(trp_actor_overload(actor), info);
     }
-    if ((waiting & TRP_WAITING_STAMPED) != 0 && info->length > 0) {
+    if (actor->behaviour->overload != NULL && trp_actor_overload(actor)->shelf != NULL) {
+        look_at_shelf(trp_actor_overload(actor)->shelf, info);
+    } else if ((waiting & TRP_WAITING_CARE) != 0 && info->length > 0) {
         /* relaxed: a stamp. */
         info->oldest_ms = age_since(
             atomic_load_explicit(&trp_actor_overload(actor)->since_ms, memory_order_relaxed));

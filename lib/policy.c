@@ -23,6 +23,23 @@ static const char *batch_complaint(const struct troupe_behaviour *behaviour)
     return NULL;
 }
 
+/* What has nothing to do with a mailbox that stands on a shelf. */
+static const char *shelf_complaint(const struct troupe_behaviour *behaviour)
+{
+    const struct troupe_overload *overload = behaviour->overload;
+
+    if (overload->policy == TROUPE_OVERLOAD_CONFLATE && overload->key == NULL) {
+        return "behaviour: its overload is to conflate, and has no key";
+    }
+    if (overload->expire_ms > 0 || overload->codel || overload->aged) {
+        return "behaviour: its overload drops the oldest or conflates, where no ages are known";
+    }
+    if (behaviour->receive == NULL || behaviour->may_wait || behaviour->receive_batch != NULL) {
+        return "behaviour: its overload drops the oldest or conflates, for a plain receive only";
+    }
+    return NULL;
+}
+
 const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
 {
     const struct troupe_overload *overload = behaviour->overload;
@@ -30,7 +47,7 @@ const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
     if (overload == NULL) {
         return batch_complaint(behaviour);
     }
-    if ((unsigned)overload->policy > TROUPE_OVERLOAD_EXIT) {
+    if ((unsigned)overload->policy > TROUPE_OVERLOAD_CONFLATE) {
         return "behaviour: the policy of its overload is none of enum troupe_overload_policy";
     }
     if (overload->policy == TROUPE_OVERLOAD_TRANSFORM && overload->transform == NULL) {
@@ -48,6 +65,9 @@ const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
     if (overload->codel_target_ms > INTERVAL_MAX_MS ||
         overload->codel_interval_ms > INTERVAL_MAX_MS) {
         return "behaviour: target or interval of its codel is above a minute";
+    }
+    if (overload->policy >= TROUPE_OVERLOAD_DROP_OLDEST) {
+        return shelf_complaint(behaviour);
     }
     return batch_complaint(behaviour);
 }

@@ -10,27 +10,29 @@
 
 #include "core.h"
 #include "runtime.h"
+#include "shelf.h"
 #include "worker.h"
 
 /* ---- the extra block ---- */
 
-/* With what belongs to its policy. */
-static size_t extra_size(const struct troupe_actor *actor)
+/* Of the pools; with what belongs to its policy. */
+static unsigned extra_class(const struct troupe_actor *actor)
 {
-    return sizeof(struct trp_extra) +
-           (actor->behaviour->overload != NULL ? sizeof(struct trp_overload) : 0);
+    return trp_likely(actor->behaviour->overload == NULL)
+               ? trp_pool_class(sizeof(struct trp_extra))
+               : trp_pool_class(sizeof(struct trp_extra) + sizeof(struct trp_overload));
 }
 
 struct trp_extra *trp_actor_make_extra(struct trp_context *context, struct troupe_actor *actor)
 {
-    size_t size = extra_size(actor);
-    struct trp_extra *extra = trp_pool_alloc(&context->pool, trp_pool_class(size));
+    unsigned class = extra_class(actor);
+    struct trp_extra *extra = trp_pool_alloc(&context->pool, class);
     struct trp_extra *expected = NULL;
 
     if (extra == NULL) {
         return NULL;
     }
-    memset(extra, 0, size);
+    memset(extra, 0, sizeof *extra);
     trp_lock_init(&extra->lock);
     trp_list_init(&extra->watchers);
     trp_list_init(&extra->waiters);
@@ -45,7 +47,7 @@ struct trp_extra *trp_actor_make_extra(struct trp_context *context, struct troup
     if (!atomic_compare_exchange_strong_explicit(
             &actor->extra, &expected, extra, memory_order_acq_rel, memory_order_acquire)) {
         trp_lock_fini(&extra->lock);
-        trp_pool_free(&context->pool, extra, trp_pool_class(size));
+        trp_pool_free(&context->pool, extra, class);
         return expected;
     }
     return extra;
@@ -63,8 +65,11 @@ void trp_actor_free_extra(struct trp_context *context, struct troupe_actor *acto
     trp_arena_free(&extra->arena, &actor->runtime->memory);
     /* relaxed: nobody can reach it any more. */
     trp_pressure_free(context, atomic_load_explicit(&extra->edge, memory_order_relaxed));
+    if (trp_unlikely(actor->behaviour->overload != NULL)) {
+        trp_shelf_destroy(trp_actor_overload(actor)->shelf, &actor->runtime->memory);
+    }
     trp_lock_fini(&extra->lock);
-    trp_pool_free(&context->pool, extra, trp_pool_class(extra_size(actor)));
+    trp_pool_free(&context->pool, extra, extra_class(actor));
     /* relaxed: the cell is unreachable until its next spawn publishes it. */
     atomic_store_explicit(&actor->extra, NULL, memory_order_relaxed);
 }
@@ -205,17 +210,42 @@ static int take_thread(struct troupe_runtime *runtime, const struct troupe_behav
     return error;
 }
 
-/* What senders, and its reader when it gives room back, have to look at. */
-static uint32_t waiting_bits(const struct troupe_behaviour *behaviour)
+/* Whether its messages stand on a shelf. */
+static bool is_shelved(const struct troupe_overload *overload)
 {
-    const struct troupe_overload *overload = behaviour->overload;
-    uint32_t bits = behaviour->memory_max > 0 ? TRP_WAITING_METERED : 0;
+    return overload->policy == TROUPE_OVERLOAD_DROP_OLDEST ||
+           overload->policy == TROUPE_OVERLOAD_CONFLATE;
+}
 
-    if (trp_likely(overload == NULL)) {
-        return bits;
+/* What its policy needs.  The cell is nobody's yet. */
+static TRP_NOINLINE int make_overload(struct trp_context *context, struct troupe_actor *actor)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+    int error = TROUPE_OK;
+
+    if (trp_actor_make_extra(context, actor) == NULL) {
+        return TROUPE_ENOMEM;
     }
-    return TRP_WAITING_METERED |
-           (overload->expire_ms > 0 || overload->codel || overload->aged ? TRP_WAITING_STAMPED : 0);
+    memset(trp_actor_overload(actor), 0, sizeof(struct trp_overload));
+    if (is_shelved(overload)) {
+        error = trp_shelf_create(&actor->runtime->memory, (uint32_t)(capacity >> 40),
+            capacity & TRP_CHARGE_BYTES, overload->policy == TROUPE_OVERLOAD_CONFLATE,
+            &trp_actor_overload(actor)->shelf);
+    }
+    if (error < 0) {
+        trp_actor_free_extra(context, actor);
+    }
+    return error;
+}
+
+/* What senders, and its reader when it gives room back, have to look at. */
+static TRP_NOINLINE uint32_t overload_bits(const struct troupe_overload *overload)
+{
+    bool care =
+        overload->expire_ms > 0 || overload->codel || overload->aged || is_shelved(overload);
+
+    return TRP_WAITING_METERED | (care ? TRP_WAITING_CARE : 0);
 }
 
 int trp_actor_spawn(
@@ -225,6 +255,7 @@ int trp_actor_spawn(
     const struct troupe_behaviour *behaviour = spawn->behaviour;
     struct troupe_actor *actor;
     struct trp_worker *thread = NULL;
+    uint32_t waiting;
     void *state;
     void *arg;
     int error = set_aside(&runtime->memory, spawn, &state, &arg);
@@ -243,9 +274,13 @@ int trp_actor_spawn(
         goto fail_thread;
     }
     actor->behaviour = behaviour;
-    if (trp_unlikely(behaviour->overload != NULL) && trp_actor_make_extra(context, actor) == NULL) {
-        error = TROUPE_ENOMEM;
-        goto fail_cell;
+    waiting = behaviour->memory_max > 0 ? TRP_WAITING_METERED : 0;
+    if (trp_unlikely(behaviour->overload != NULL)) {
+        waiting = overload_bits(behaviour->overload);
+        error = make_overload(context, actor);
+        if (error < 0) {
+            goto fail_cell;
+        }
     }
     trp_mailbox_init(&actor->mailbox, &actor->head);
     set_capacity(actor);
@@ -265,7 +300,7 @@ int trp_actor_spawn(
     }
     /* relaxed, all: published by the pid below. */
     atomic_store_explicit(&actor->incarnation, 0, memory_order_relaxed);
-    atomic_store_explicit(&actor->waiting, waiting_bits(behaviour), memory_order_relaxed);
+    atomic_store_explicit(&actor->waiting, waiting, memory_order_relaxed);
     actor->home = home_for(runtime, spawn, thread);
     actor->fiber = NULL;
     atomic_store_explicit(&actor->signals, 0, memory_order_relaxed);

@@ -50,6 +50,7 @@ struct trp_alias;
 struct trp_context;
 struct trp_edge;
 struct trp_fiber;
+struct trp_shelf;
 struct trp_trie;
 struct troupe_reference;
 
@@ -87,10 +88,10 @@ enum trp_phase {
     TRP_PHASE_DEAD,            /* waits for the grace period */
 };
 
-/** In `waiting`: how many wait; whether what is sent is stamped; and what its reader looks at when it has given room back, see send.c and actor.c. */
+/** In `waiting`: how many wait; whether a send takes care; and what its reader looks at when it has given room back, see send.c and actor.c. */
 #define TRP_WAITING_COUNT 0x0fffffffU
-#define TRP_WAITING_STAMPED                                                                        \
-    0x10000000U /* its behaviour looks at ages: see stamp.h.  Set at spawn */
+#define TRP_WAITING_CARE                                                                           \
+    0x10000000U /* its messages are stamped (stamp.h), or stand on a shelf (shelf.h).  Set at spawn */
 #define TRP_WAITING_METERED                                                                        \
     0x20000000U /* its behaviour has a limit of memory, or an overload.  Set at spawn */
 #define TRP_WAITING_PASSED 0x40000000U /* a sender has passed the mark */
@@ -222,6 +223,7 @@ struct trp_overload {
     _Atomic uint64_t sheds[TROUPE_SHED_KINDS];
     _Atomic uint32_t since_ms; /* any thread: a stamp, not younger than anything that is queued */
     struct trp_codel codel;    /* the token's holder */
+    struct trp_shelf *shelf;   /* set before it runs: where its messages stand; or NULL */
 };
 
 struct troupe_actor {

@@ -245,6 +245,14 @@ void trp_aside_accept(struct troupe_actor *actor)
     }
 }
 
+void trp_aside_shelved(struct troupe_actor *actor, struct troupe_message *msg)
+{
+    if (msg != NULL) {
+        trp_chain_append(&own_aside(actor)->priority, msg);
+        set_again(actor);
+    }
+}
+
 struct troupe_message *trp_aside_pull(
     struct troupe_actor *actor, trp_match_fn matches, const void *arg)
 {
@@ -331,7 +339,9 @@ bool trp_aside_bequeath(struct troupe_actor *actor, struct troupe_message *msg)
 {
     struct trp_aside *aside = own_aside(actor);
 
-    if (!trp_message_is_sent(msg) || (msg->flags & (TRP_MESSAGE_INNER | TRP_MESSAGE_SYSTEM))) {
+    /* A ticket stands for one that is sent. */
+    if ((!trp_message_is_sent(msg) && msg->kind != TRP_MESSAGE_TICKET) ||
+        (msg->flags & (TRP_MESSAGE_INNER | TRP_MESSAGE_SYSTEM))) {
         return false;
     }
     trp_chain_append(&aside->bequest, msg);

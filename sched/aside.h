@@ -85,6 +85,9 @@ struct troupe_message *trp_aside_spent(struct troupe_actor *actor);
 /** What has arrived to be handled before the queue is there. */
 void trp_aside_accept(struct troupe_actor *actor);
 
+/** `msg`, from the shelf (shelf.h), is handled before the queue goes on; NULL: nothing is. */
+void trp_aside_shelved(struct troupe_actor *actor, struct troupe_message *msg);
+
 /** The first one of these that matches, taken out; or NULL.  The caller ends it. */
 struct troupe_message *trp_aside_pull(
     struct troupe_actor *actor, trp_match_fn matches, const void *arg);

@@ -31,6 +31,7 @@
 #include "priority.h"
 #include "runtime.h"
 #include "send.h"
+#include "shelf.h"
 #include "text.h"
 #include "worker.h"
 
@@ -281,6 +282,25 @@ static bool spend(struct trp_context *context, struct troupe_actor *actor)
     return true;
 }
 
+/* What stands on the shelf of one that has ended, and has a policy; or NULL.  Nothing is put there from here on. */
+static struct troupe_message *drain_shelf(struct troupe_actor *actor)
+{
+    struct trp_shelf *shelf = trp_actor_overload(actor)->shelf;
+
+    return shelf != NULL ? trp_shelf_drain(shelf) : NULL;
+}
+
+/* The next one to end, of what is kept aside and of what stands on a shelf that is not kept. */
+static struct troupe_message *next_aside(struct troupe_actor *actor)
+{
+    struct troupe_message *msg = trp_aside_drain(actor);
+
+    if (msg != NULL || trp_likely(actor->behaviour->overload == NULL) || actor->keep_mailbox) {
+        return msg;
+    }
+    return drain_shelf(actor);
+}
+
 /* Ends what is kept aside, or leaves it to the next life, at most the budget.  True: nothing is left. */
 static bool drain_aside(struct trp_context *context, struct troupe_actor *actor)
 {
@@ -293,7 +313,7 @@ static bool drain_aside(struct trp_context *context, struct troupe_actor *actor)
         trp_worker_retire(context, actor, msg, TROUPE_EDIED);
     }
 
-    for (unsigned i = 0; i < TRP_EXIT_BUDGET && (msg = trp_aside_drain(actor)) != NULL; i++) {
+    for (unsigned i = 0; i < TRP_EXIT_BUDGET && (msg = next_aside(actor)) != NULL; i++) {
         if (actor->keep_mailbox && trp_aside_bequeath(actor, msg)) {
             continue;
         }
@@ -489,9 +509,25 @@ void trp_exit_flush(struct trp_context *context, bool force)
     trp_reclaim_later(&bundle->reclaim, come_home);
 }
 
+/* What was put on its shelf at the last moment.  Returns how many. */
+static TRP_NOINLINE unsigned end_shelf(struct trp_context *context, struct troupe_actor *actor)
+{
+    struct troupe_message *msg;
+    unsigned count = 0;
+
+    while ((msg = drain_shelf(actor)) != NULL) {
+        trp_letter_ended(context, actor, msg);
+        trp_message_count_dropped(context, msg);
+        trp_worker_retire(context, NULL, msg, TROUPE_EDIED);
+        count++;
+    }
+    return count;
+}
+
 static void reclaimed(struct trp_context *context, struct troupe_actor *actor)
 {
     unsigned count = 0;
+    bool has_extra;
 
     for (;;) {
         struct trp_node *spent = NULL;
@@ -510,10 +546,16 @@ static void reclaimed(struct trp_context *context, struct troupe_actor *actor)
     if (actor->head != &actor->mailbox.stub) {
         trp_worker_retire(context, NULL, trp_message_of(actor->head), TROUPE_EDIED);
     }
+    has_extra = trp_actor_extra(actor) != NULL;
+    if (has_extra && trp_unlikely(actor->behaviour->overload != NULL)) {
+        count += end_shelf(context, actor);
+    }
     if (count > 0) {
         report_dead_letters(actor, count);
     }
-    trp_actor_free_extra(context, actor);
+    if (has_extra) {
+        trp_actor_free_extra(context, actor);
+    }
     trp_actor_set_phase(actor, TRP_PHASE_FREE);
     trp_table_give(&context->runtime->table, &context->cells, actor);
 }

@@ -29,6 +29,8 @@ const char *troupe_shed_name(enum troupe_shed kind)
         [TROUPE_SHED_TRANSFORM] = "transform",
         [TROUPE_SHED_EXPIRED] = "expired",
         [TROUPE_SHED_CODEL] = "codel",
+        [TROUPE_SHED_OLDEST] = "oldest",
+        [TROUPE_SHED_CONFLATED] = "conflated",
     };
 
     return (unsigned)kind < TROUPE_SHED_KINDS ? names[kind] : "unknown";

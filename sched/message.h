@@ -40,6 +40,7 @@ enum trp_message_kind {
     TRP_MESSAGE_NOTICE,   /* the block is a watch: a down notice or an exit signal (lib/watch.h) */
     TRP_MESSAGE_CHANGE,   /* the block is a watch of a group (lib/group.c) */
     TRP_MESSAGE_JOB,      /* the block is a blocking job that is over (blocking.h) */
+    TRP_MESSAGE_TICKET,   /* the block stands for a message on a shelf (shelf.h) */
     TRP_MESSAGE_AGED,     /* as PLAIN, which it becomes when it is opened: with a stamp (stamp.h) */
     TRP_MESSAGE_FLOW,     /* a word between flows (lib/flow.h): block from the pools */
 };

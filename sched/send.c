@@ -30,6 +30,7 @@
 
 #include <troupe/mailbox.h>
 
+#include "callout.h"
 #include "core.h"
 #include "fiber.h"
 #include "letter.h"
@@ -37,6 +38,7 @@
 #include "priority.h"
 #include "runtime.h"
 #include "seam.h"
+#include "shelf.h"
 #include "stamp.h"
 #include "worker.h"
 
@@ -226,14 +228,19 @@ static uint32_t waiting_at(const struct troupe_actor *actor)
     return atomic_load_explicit(&actor->waiting, memory_order_relaxed);
 }
 
-static bool is_stamping(const struct troupe_actor *actor)
+/* Where its messages stand, if it is on a shelf; or NULL. */
+static struct trp_shelf *shelf_of(struct troupe_actor *actor)
 {
-    return (waiting_at(actor) & TRP_WAITING_STAMPED) != 0;
+    return (waiting_at(actor) & TRP_WAITING_CARE) != 0 ? trp_actor_overload(actor)->shelf : NULL;
+}
+
+static bool is_stamping(struct troupe_actor *actor)
+{
+    return (waiting_at(actor) & TRP_WAITING_CARE) != 0 && shelf_of(actor) == NULL;
 }
 
 /* What a chain will weigh in this mailbox. */
-static uint64_t weigh(
-    const struct troupe_actor *actor, struct troupe_message *first, uint32_t count)
+static uint64_t weigh(struct troupe_actor *actor, struct troupe_message *first, uint32_t count)
 {
     bool stamping = actor != NULL && is_stamping(actor);
     struct troupe_message *msg = first;
@@ -266,10 +273,10 @@ static void stamp(struct trp_context *context, struct troupe_actor *actor,
     }
 }
 
-/* Somebody waits for room there, or what is sent is to be stamped. */
+/* Somebody waits for room there, or what is sent is to be stamped, or stands on a shelf. */
 static bool wants_care(const struct troupe_actor *actor)
 {
-    return (waiting_at(actor) & (TRP_WAITING_COUNT | TRP_WAITING_STAMPED)) != 0;
+    return (waiting_at(actor) & (TRP_WAITING_COUNT | TRP_WAITING_CARE)) != 0;
 }
 
 static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct troupe_actor *actor,
@@ -305,7 +312,7 @@ static TRP_NOINLINE int point_edge(struct trp_context *context, struct troupe_ac
     struct trp_aim aim = {.to = trp_actor_pid(actor)};
     int error = asker != NULL ? trp_pressure_wait(context, asker, edge, &aim) : TROUPE_OK;
 
-    if (error < 0) {
+    if (error < 0 && shelf_of(actor) == NULL) {
         trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
     }
     return error;
@@ -502,13 +509,81 @@ static TRP_NOINLINE int refused(struct trp_context *context, troupe_pid to,
     return error;
 }
 
+/* ---- onto a shelf ---- */
+
+static void shed_all(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_chain *chain, enum troupe_shed kind)
+{
+    struct troupe_message *msg;
+
+    while ((msg = trp_chain_pop(chain)) != NULL) {
+        trp_letter_shed(context, actor, msg, kind);
+    }
+}
+
+static uint64_t key_of(const struct troupe_actor *actor, const struct troupe_message *msg)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+    uint64_t key = 0;
+
+    if (overload->key != NULL) {
+        trp_callouts++;
+        key = overload->key(msg);
+        trp_callouts--;
+    }
+    return key;
+}
+
+static int shelve_one(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_shelf *shelf, struct troupe_message *msg)
+{
+    struct trp_shelved shelved;
+
+    TROUPE_TRY(trp_shelf_put(shelf, msg, key_of(actor, msg), &shelved));
+    if (shelved.ticket != NULL) {
+        trp_send_reserved(context, actor, shelved.ticket);
+    }
+    shed_all(context, actor, &shelved.conflated, TROUPE_SHED_CONFLATED);
+    shed_all(context, actor, &shelved.oldest, TROUPE_SHED_OLDEST);
+    return TROUPE_OK;
+}
+
+/* There is always room.  TROUPE_EGONE: the actor ended before the first one; what comes after it is lost with those before. */
+static int shelve(struct trp_context *context, struct troupe_actor *actor, struct trp_shelf *shelf,
+    struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *msg = first;
+
+    if (weigh(NULL, first, count) > (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
+        return TROUPE_EMSGSIZE;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        /* relaxed: the chain is ours.  Of the last one it is no message. */
+        struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
+        int error = shelve_one(context, actor, shelf, msg);
+
+        if (error < 0 && i > 0) {
+            drop(context, trp_actor_pid(actor), msg, count - i);
+            return TROUPE_OK;
+        }
+        TROUPE_TRY(error);
+        msg = trp_message_of(next);
+    }
+    return TROUPE_OK;
+}
+
 static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, struct troupe_message *last, uint32_t count)
 {
-    int error = admit_with_care(context, actor, first, count);
+    struct trp_shelf *shelf = shelf_of(actor);
+    int error = shelf != NULL ? shelve(context, actor, shelf, first, count)
+                              : admit_with_care(context, actor, first, count);
 
     if (error < 0) {
         return refused(context, trp_actor_pid(actor), first, last, count, error);
+    }
+    if (shelf != NULL) {
+        return TROUPE_OK;
     }
     stamp(context, actor, &first, &last, count);
     mark_charged(first, count);
@@ -548,6 +623,12 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
     if (actor == NULL) {
         return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
     }
+    if (shelf_of(actor) != NULL) {
+        if (refused->count == 1) {
+            TROUPE_TRY(point_request(context, actor, first));
+        }
+        return shelve(context, actor, shelf_of(actor), first, refused->count);
+    }
     TROUPE_TRY(margin > 0 ? admit_into_margin(
                                 actor, margin, refused->count, weigh(actor, first, refused->count))
                           : admit_with_care(context, actor, first, refused->count));
@@ -585,6 +666,7 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
     struct troupe_message *last = request;
+    struct trp_shelf *shelf;
     int error;
 
     trp_count(&context->counters.sent, 1);
@@ -592,9 +674,16 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
         error = send_elsewhere(context, to, request, 1, trp_message_weight(request));
         return error < 0 ? refused(context, to, request, request, 1, error) : TROUPE_OK;
     }
-    error = admit_request(context, actor, request);
+    shelf = shelf_of(actor);
+    error = shelf != NULL ? point(context, actor, request) : admit_request(context, actor, request);
+    if (shelf != NULL && error == TROUPE_OK) {
+        error = shelve(context, actor, shelf, request, 1);
+    }
     if (trp_unlikely(error < 0)) {
         return refused(context, trp_actor_pid(actor), request, request, 1, error);
+    }
+    if (shelf != NULL) {
+        return TROUPE_OK;
     }
     stamp(context, actor, &request, &last, 1);
     request->flags |= TRP_MESSAGE_CHARGED;

@@ -20,6 +20,7 @@
 #include "runtime.h"
 #include "seam.h"
 #include "send.h"
+#include "shelf.h"
 #include "sojourn.h"
 #include "stamp.h"
 
@@ -343,6 +344,9 @@ void trp_worker_retire(
     case TRP_MESSAGE_READY:
         trp_io_retire(context, actor, msg);
         return;
+    case TRP_MESSAGE_TICKET:
+        trp_shelf_give(msg);
+        return;
     case TRP_MESSAGE_TIMEOUT:
     case TRP_MESSAGE_NOTICE:
     case TRP_MESSAGE_CHANGE:
@@ -401,6 +405,9 @@ int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg)
     switch (msg->kind) {
     case TRP_MESSAGE_PLAIN:
         return TRP_OPEN_DELIVER;
+    case TRP_MESSAGE_TICKET:
+        trp_aside_shelved(actor, trp_shelf_take(msg));
+        return TROUPE_OK;
     case TRP_MESSAGE_AGED:
         return trp_sojourn_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
     case TRP_MESSAGE_TICK:

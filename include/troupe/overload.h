@@ -11,6 +11,21 @@
  *   TRANSFORM    a function makes a smaller message of it, which has a margin of its own above the capacity, or sheds it
  *   EXIT         it is refused, and the receiver ends: for one that must not be late, and whose supervisor starts it afresh
  *
+ * Two policies take a message out again that is queued, which the ordinary mailbox, with its one reader, cannot do.  They come
+ * with a mailbox of another kind, a ring under a lock:
+ *
+ *   DROP_OLDEST  the oldest message is shed to make room.  For what is best when it is new: positions, prices
+ *   CONFLATE     a message takes the place in the queue of one with the same key, which is shed, whether there is room or not;
+ *                with a key that is not there, and no room, the oldest is shed.  For states of many things
+ *
+ * It refuses nothing but what is larger than all of it (TROUPE_EMSGSIZE), and nobody waits for room in it.  Messages of one sender
+ * keep their order, but for one that takes another's place; nothing that is sent afterwards overtakes them; and a message that
+ * takes over the place of an older one may come before an answer, a signal or a notice that was sent before it.  What it costs: its
+ * memory at the spawn, 64 bytes a message of its capacity; a lock for each send and each message handled; in the books a node of
+ * the queue, sent and handled, for most messages; to CONFLATE, a look at the key of each message that is queued, under the lock.
+ * Through an alias such a mailbox is an ordinary one that refuses.  No ages are known in it, `memory_max` does not count it,
+ * troupe_peek() does not see it, and its behaviour has a `receive` that does not wait, and no batches.
+ *
  * Only what is charged is ever shed: answers, exit signals, notices, ticks and readiness have room of their own.  A policy
  * is asked where a send has been refused, and at no other time; a mailbox with room costs what it did.
  *
@@ -46,6 +61,9 @@ enum troupe_overload_policy {
     TROUPE_OVERLOAD_REDIRECT,
     TROUPE_OVERLOAD_TRANSFORM,
     TROUPE_OVERLOAD_EXIT,
+    /* The second kind of mailbox: */
+    TROUPE_OVERLOAD_DROP_OLDEST,
+    TROUPE_OVERLOAD_CONFLATE,
 };
 
 /** Why a message was given up. */
@@ -55,10 +73,13 @@ enum troupe_shed {
     TROUPE_SHED_TRANSFORM, /* no room, and TRANSFORM made nothing of it, or nothing that found room */
     TROUPE_SHED_EXPIRED,   /* it had waited for expire_ms when its turn came */
     TROUPE_SHED_CODEL,     /* it had waited for long, and so had those before it: codel */
+    TROUPE_SHED_OLDEST,    /* it made room for another one: DROP_OLDEST, CONFLATE */
+    TROUPE_SHED_CONFLATED, /* another one with its key took its place: CONFLATE */
     TROUPE_SHED_KINDS,     /* how many there are */
 };
 
-/** The kind in a word or two: "ended", "newest", "transform", "expired", "codel"; "unknown" for any other number.  Static.  Any thread. */
+/** The kind in a word or two: "ended", "newest", "transform", "expired", "codel", "oldest",
+ * "conflated"; "unknown" for any other number.  Static.  Any thread. */
 TROUPE_API const char *troupe_shed_name(enum troupe_shed kind);
 
 /** The longest body that a transformation makes, in bytes. */
@@ -82,6 +103,9 @@ struct troupe_smaller {
 typedef bool (*troupe_transform_fn)(
     const struct troupe_message *msg, struct troupe_smaller *out_smaller);
 
+/** What `msg` is about, for CONFLATE.  Called inside the send, before the lock is taken; as for troupe_transform_fn. */
+typedef uint64_t (*troupe_key_fn)(const struct troupe_message *msg);
+
 /**
  * How a behaviour's mailbox deals with more than it can take.  Static, as the behaviour that names it.  Zero is the default
  * everywhere.
@@ -91,8 +115,9 @@ struct troupe_overload {
     const char *
         redirect; /* REDIRECT: to whoever has this name; NULL: as troupe_overload_redirect() says */
     troupe_transform_fn transform; /* TRANSFORM: required */
-    uint32_t margin; /* TRANSFORM: messages above the capacity that what was made may use; at most
+    uint32_t margin;   /* TRANSFORM: messages above the capacity that what was made may use; at most
                         TROUPE_CAPACITY_MAX / 4 [a quarter of the capacity, at least one] */
+    troupe_key_fn key; /* CONFLATE: required */
     uint32_t
         expire_ms; /* who has waited for so long is shed in its turn; at most a day [nobody is] */
     bool codel;    /* so are some, while all wait for long */

@@ -47,6 +47,13 @@ static const struct troupe_overload shrinks = {
 static const struct troupe_overload redirects = {.policy = TROUPE_OVERLOAD_REDIRECT};
 static const struct troupe_overload ages = {
     .policy = TROUPE_OVERLOAD_DROP_NEWEST, .expire_ms = 60000, .codel = true};
+static uint64_t key_of(const struct troupe_message *msg)
+{
+    return troupe_body_size(msg) % 2;
+}
+
+static const struct troupe_overload displaces = {.policy = TROUPE_OVERLOAD_DROP_OLDEST};
+static const struct troupe_overload conflates = {.policy = TROUPE_OVERLOAD_CONFLATE, .key = key_of};
 static const struct troupe_overload exits = {.policy = TROUPE_OVERLOAD_EXIT};
 
 struct post {
@@ -114,6 +121,8 @@ static const struct troupe_behaviour dropping = SMALL(&drops, NULL);
 static const struct troupe_behaviour shrinking = SMALL(&shrinks, NULL);
 static const struct troupe_behaviour redirecting = SMALL(&redirects, redirect_init);
 static const struct troupe_behaviour ageing = SMALL(&ages, NULL);
+static const struct troupe_behaviour displacing = SMALL(&displaces, NULL);
+static const struct troupe_behaviour conflating = SMALL(&conflates, NULL);
 static const struct troupe_behaviour exiting = SMALL(&exits, NULL);
 
 /* Fills a mailbox before its actor has begun, and after. */
@@ -151,6 +160,8 @@ void scenario_overload(void)
     fill(&post, &batching, 0);
     fill(&post, &shrinking, 0);
     fill(&post, &ageing, 0);
+    fill(&post, &displacing, 0);
+    fill(&post, &conflating, 0);
     fill(&post, &redirecting, MAY(TROUPE_EFULL));
     fill(&post, &exiting, MAY(TROUPE_EFULL));
     fill(&post, &plain, MAY(TROUPE_EFULL));

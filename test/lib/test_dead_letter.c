@@ -3,6 +3,7 @@
 #include "test/support/stage.h"
 
 static const struct troupe_type number = TROUPE_TYPE(uint64_t);
+static const struct troupe_type bytes = TROUPE_BYTES;
 static const struct troupe_type ask = TROUPE_TYPE(uint64_t);
 
 #define ROOM 4
@@ -278,9 +279,7 @@ Test(dead_letter, one_for_which_there_is_no_memory_is_not_taken_and_ends, .timeo
     office.takes = true;
     pid = stage_spawn(&stage, &dropping, NULL);
     put(&stage, pid, 1, ROOM);
-    cr_assert_eq(
-        troupe_message_create(stage.runtime, &(const struct troupe_type)TROUPE_BYTES, 100000, &msg),
-        TROUPE_OK);
+    cr_assert_eq(troupe_message_create(stage.runtime, &bytes, 100000, &msg), TROUPE_OK);
     memset(troupe_body(msg), 0, 100000);
     stage.memory.fail_at = stage.memory.calls + 1;
     cr_assert_eq(troupe_try_send(stage.runtime, pid, msg), TROUPE_OK);

@@ -683,7 +683,7 @@ Test(overload, a_policy_that_makes_no_sense_is_refused_at_the_spawn, .timeout = 
 {
     static const struct troupe_overload wrong[] = {
         {.policy = TROUPE_OVERLOAD_TRANSFORM},
-        {.policy = (enum troupe_overload_policy)(TROUPE_OVERLOAD_EXIT + 1)},
+        {.policy = (enum troupe_overload_policy)(TROUPE_OVERLOAD_CONFLATE + 1)},
         {.policy = TROUPE_OVERLOAD_REDIRECT, .redirect = ""},
         {.margin = TROUPE_CAPACITY_MAX},
     };
