@@ -721,6 +721,53 @@ Test(ring, who_would_close_a_ring_of_sends_finds_no_room, .timeout = 60)
     }
 }
 
+/* It makes room, and in the same turn calls one of those that wait for it. */
+static int drain_and_call(struct troupe_actor *self, const void *arg)
+{
+    struct clogged *clogged = (struct clogged *)(uintptr_t)arg;
+    struct member *member = &clogged->member;
+    struct troupe_message *msg;
+
+    while (clogged->step == 0) {
+        TROUPE_TRY(troupe_sleep(self, 1));
+    }
+    for (unsigned n = 0; n < ROOM; n++) {
+        TROUPE_TRY(troupe_receive(self, 0, &msg));
+    }
+    return do_call(self, member);
+}
+
+static const struct troupe_behaviour draining = {
+    .name = "draining", .main = drain_and_call, .capacity = ROOM};
+
+Test(ring, who_waits_for_room_that_there_is_by_now_is_not_waited_for_in_vain, .timeout = 60)
+{
+    FOR_EACH_KIND(i)
+    {
+        /* The first in line, and the one behind it. */
+        for (unsigned called = 0; called < ROOM; called++) {
+            struct clogged b;
+            struct member senders[ROOM];
+            struct stage stage;
+
+            stage_open(&stage, kinds[i]);
+            clog_up(&stage, &b, &draining, NULL);
+            for (unsigned n = 0; n < ROOM; n++) {
+                join_stage(&stage, &senders[n], &alpha, say_ok);
+                senders[n].to = b.member.pid;
+                stage_tell(&stage, senders[n].pid, do_send, &senders[n]);
+                await_waiting(&stage, &senders[n]);
+            }
+            b.member.to = senders[called].pid;
+            b.step = 1;
+            STAGE_AWAIT(&stage, b.member.done);
+            cr_assert_eq(
+                b.member.status, TROUPE_OK, "%u: %s", called, troupe_strerror(b.member.status));
+            stage_close(&stage);
+        }
+    }
+}
+
 Test(ring, calls_and_sends_make_one_together, .timeout = 60)
 {
     FOR_EACH_KIND(i)
