@@ -1037,6 +1037,56 @@ Test(ring, who_is_killed_waits_no_longer, .timeout = 60)
     }
 }
 
+static struct {
+    struct member member;
+    troupe_pid second; /* whom its second life calls */
+    _Atomic unsigned lives;
+} reborn;
+
+static int reborn_main(struct troupe_actor *self, const void *arg)
+{
+    (void)arg;
+    if (++reborn.lives == 2) {
+        reborn.member.to = reborn.second;
+    }
+    (void)do_call(self, &reborn.member);
+    return troupe_sleep(self, 3600000);
+}
+
+static const struct troupe_behaviour reborn_behaviour = {.name = "reborn", .main = reborn_main};
+
+Test(ring, one_that_is_killed_in_a_wait_waits_anew_in_its_next_life, .timeout = 60)
+{
+    struct troupe_child_spec child = {.id = "reborn",
+        .behaviour = &reborn_behaviour,
+        .restart = TROUPE_PERMANENT,
+        .keep_mailbox = true};
+    struct troupe_supervisor_spec tree = {
+        .name = "ring", .children = &child, .child_count = 1, .intensity = 5};
+    struct member a, b;
+    struct stage stage;
+    troupe_pid supervisor;
+
+    stage_open(&stage, 2);
+    join_stage(&stage, &a, &alpha, keep);
+    join_stage(&stage, &b, &beta, call_on);
+    memset(&reborn, 0, sizeof reborn);
+    reborn.member.to = a.pid;
+    reborn.second = b.pid;
+    reborn.member.wait_ms = TROUPE_FOREVER;
+    cr_assert_eq(troupe_supervisor_start(stage.runtime, &tree, 10000, &supervisor), TROUPE_OK);
+    STAGE_AWAIT(&stage, a.keeps);
+    b.to = reborn.member.pid = troupe_runtime_whereis(stage.runtime, "ring.reborn");
+    cr_assert_eq(
+        troupe_runtime_exit(stage.runtime, reborn.member.pid, TROUPE_EXIT_KILL), TROUPE_OK);
+    STAGE_AWAIT(&stage, reborn.member.done);
+    cr_assert_eq(reborn.lives, 2);
+    cr_assert_eq(reborn.member.status, TROUPE_OK, "%s", troupe_strerror(reborn.member.status));
+    cr_assert_eq(reborn.member.got, TROUPE_EDEADLK);
+    stage_do(&stage, a.pid, do_drop, &a);
+    stage_close(&stage);
+}
+
 /* Without memory for its first record a call is refused, and nothing is left of it. */
 Test(ring, a_wait_without_memory_is_refused_and_leaves_nothing, .timeout = 60)
 {
