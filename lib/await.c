@@ -353,7 +353,7 @@ static int ask(struct troupe_actor *self, troupe_pid to, const struct troupe_typ
         return TROUPE_EINVAL;
     }
     from = trp_wait_from(self);
-    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
+    TROUPE_TRY(trp_wait_open(self, &edge));
     error = trp_call_request(self, to, type, body, timeout_ms, edge, end_wait, wait);
     if (error < 0) {
         trp_pressure_close(self);
@@ -460,7 +460,7 @@ static int begin_join(struct troupe_actor *self, const struct trp_aim *aim)
     uint64_t edge;
     int error;
 
-    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
+    TROUPE_TRY(trp_wait_open(self, &edge));
     error = trp_pressure_wait(trp_context_of(self), self, edge, aim);
     if (error < 0) {
         trp_pressure_close(self);
@@ -533,7 +533,7 @@ int troupe_blocking_wait(struct troupe_actor *self, troupe_job_fn fn, void *arg,
         return TROUPE_EINVAL;
     }
     from = trp_wait_from(self);
-    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
+    TROUPE_TRY(trp_wait_open(self, &edge));
     if (timeout_ms != TROUPE_FOREVER) {
         error = arm(self, &wait, (uint64_t)timeout_ms);
         if (error < 0) {
@@ -581,7 +581,7 @@ static int wait_for_room(
     uint64_t edge;
     int error;
 
-    TROUPE_TRY(trp_pressure_open(trp_context_of(self), self, &edge));
+    TROUPE_TRY(trp_wait_open(self, &edge));
     error = arm_until(self, &wait, until(self, wait_ms));
     if (error < 0) {
         trp_pressure_close(self);

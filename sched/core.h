@@ -364,6 +364,10 @@ struct trp_fiber *trp_fiber_here(const struct troupe_actor *self);
 /** Whether `self` may wait here.  Not in a continuation, which may run on a fiber as well. */
 bool trp_wait_may(const struct troupe_actor *self);
 
+/** `self` is about to wait for somebody else: a record for it, as trp_pressure_open() makes it, and whoever waits for room that
+ * it has made is let in. */
+TROUPE_CHECKED int trp_wait_open(struct troupe_actor *self, uint64_t *out_edge);
+
 /** No more than a cancellation point. */
 void trp_wait_heed(struct troupe_actor *self);
 

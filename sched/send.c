@@ -925,13 +925,48 @@ static troupe_pid receiver_of(struct troupe_runtime *runtime, troupe_pid to)
     return owner != NULL ? trp_actor_pid(owner) : to;
 }
 
-/* Under lock, which keeps it from being called: it waits for `actor`. */
-static void aim(struct trp_context *context, struct troupe_actor *actor, struct trp_waiter *waiter)
+/* Under lock.  How many places there are, but for the one of a waiter that was called and has not tried. */
+static uint64_t places_left(const struct troupe_actor *actor, const struct trp_extra *extra)
+{
+    uint64_t taken = length_of(actor) + (extra->waiter_called ? 1 : 0);
+    uint64_t capacity = trp_actor_capacity(actor->behaviour) >> 40;
+
+    return taken < capacity ? capacity - taken : 0;
+}
+
+void trp_send_let_line_be(struct trp_context *context, struct troupe_actor *self)
+{
+    struct trp_extra *extra = trp_actor_extra(self);
+    uint64_t places;
+
+    /* Who registers after this finds the room that was given back.  PAIR mailbox.tail: line_up(). */
+    (void)trp_mailbox_meet(&self->mailbox);
+    /* relaxed: those who registered before are seen. */
+    if (trp_actor_waiters(atomic_load_explicit(&self->waiting, memory_order_relaxed)) == 0 ||
+        extra == NULL) {
+        return;
+    }
+    trp_lock_take(&extra->lock);
+    call_first(context, self, extra);
+    places = places_left(self, extra);
+    for (struct trp_list *at = extra->waiters.next; at != &extra->waiters && places > 0;
+         at = at->next) {
+        rest(context, trp_container_of(at, struct trp_waiter, entry));
+        places--;
+    }
+    trp_lock_give(&extra->lock);
+}
+
+/* Under lock, which keeps it from being called: it waits for `actor`.  Not if there is a place for each of the `ahead` that are
+ * before it in line, and for it: they go on by themselves. */
+static void aim(struct trp_context *context, struct troupe_actor *actor,
+    const struct trp_extra *extra, struct trp_waiter *waiter, uint32_t ahead)
 {
     struct trp_aim aim = {.to = trp_actor_pid(actor)};
     struct troupe_actor *owner;
 
-    if (waiter->stake.edge == 0 || waiter->pointed) {
+    if (waiter->stake.edge == 0 || waiter->pointed ||
+        (fits(actor, waiter) && ahead < places_left(actor, extra))) {
         return;
     }
     owner = trp_table_find(&context->runtime->table, waiter->stake.owner);
@@ -958,6 +993,8 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(context, actor) : NULL;
     struct parcel parcel = {.to = waiter->to, .first = waiter->msg, .count = 1, .waited = true};
     int error = TROUPE_EFULL;
+    bool waited; /* in line, as before, and nobody has called it */
+    bool first;
 
     if (actor == NULL) {
         return TROUPE_EGONE;
@@ -968,7 +1005,10 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         return TROUPE_ENOMEM;
     }
     trp_lock_take(&extra->lock);
-    if (line_up(actor, extra, waiter)) {
+    /* relaxed: under the lock, as its writer is. */
+    waited = waiter->registered && !atomic_load_explicit(&waiter->called, memory_order_relaxed);
+    first = line_up(actor, extra, waiter);
+    if (first) {
         error = enter(context, actor, extra, &parcel);
     }
     /* seq_cst: after line_up() has registered us; the exit clears the pid, then looks at `waiting`.  One of the two sees
@@ -977,8 +1017,12 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         error == TROUPE_EFULL) {
         error = TROUPE_EGONE;
     }
-    if (error == TROUPE_EFULL) {
-        aim(context, actor, waiter);
+    if (error == TROUPE_EFULL && !waited) {
+        /* relaxed: under the lock, under which all of them register. */
+        uint32_t line =
+            trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed));
+
+        aim(context, actor, extra, waiter, first ? 0 : line - 1);
     }
     trp_lock_give(&extra->lock);
     if (error == TROUPE_OK) {
@@ -1412,6 +1456,8 @@ static int open_stake(struct troupe_actor *self, struct trp_stake *out_stake)
 {
     TRP_INSIDE(self);
 
+    /* It gave back all its room when it went outside. */
+    trp_send_let_line_be(trp_context_of(self), self);
     out_stake->owner = trp_actor_pid(self);
     return trp_pressure_open(trp_context_of(self), self, &out_stake->edge);
 }

@@ -14,6 +14,10 @@ struct trp_fiber;
  * then nothing is queued whatever the charge says; or whoever took its own charge back. */
 void trp_send_admit(struct trp_context *context, struct troupe_actor *actor, bool parked);
 
+/** The reader `self`, which has given back all its room, is about to wait for somebody.  Whoever has a place in its mailbox, or will
+ * when those before it in line have had theirs, does not wait for it any more. */
+void trp_send_let_line_be(struct trp_context *context, struct troupe_actor *self);
+
 /** The reader of `actor` has given `given` back, as in the charge, and `waiting` was not 0: lets in who waits, puts back the
  * mark of a queue that is not long any more, and looks at its memory and at how full it was. */
 void trp_send_made_room(struct trp_context *context, struct troupe_actor *actor, uint64_t given);

@@ -1162,6 +1162,11 @@ TRP_INLINE void count_handled(struct trp_worker *worker)
     worker->unhandled = 0;
 }
 
+void trp_worker_make_room(struct trp_worker *worker)
+{
+    credit(worker, worker->context.current);
+}
+
 void trp_worker_settle(struct trp_worker *worker)
 {
     credit(worker, worker->context.current);

@@ -157,6 +157,9 @@ static inline bool trp_worker_is_alone(const struct trp_worker *worker)
 /** The room, and the count, of what its slice has handled so far: it may be long until it goes on. */
 void trp_worker_settle(struct trp_worker *worker);
 
+/** The room alone. */
+void trp_worker_make_room(struct trp_worker *worker);
+
 /** Queues the run slot of `actor`, whose token the caller owns.  Any context. */
 void trp_worker_schedule(struct trp_context *context, struct troupe_actor *actor);
 

@@ -721,6 +721,53 @@ Test(ring, who_would_close_a_ring_of_sends_finds_no_room, .timeout = 60)
     }
 }
 
+/* It makes room, and in the same turn calls one of those that wait for it. */
+static int drain_and_call(struct troupe_actor *self, const void *arg)
+{
+    struct clogged *clogged = (struct clogged *)(uintptr_t)arg;
+    struct member *member = &clogged->member;
+    struct troupe_message *msg;
+
+    while (clogged->step == 0) {
+        TROUPE_TRY(troupe_sleep(self, 1));
+    }
+    for (unsigned n = 0; n < ROOM; n++) {
+        TROUPE_TRY(troupe_receive(self, 0, &msg));
+    }
+    return do_call(self, member);
+}
+
+static const struct troupe_behaviour draining = {
+    .name = "draining", .main = drain_and_call, .capacity = ROOM};
+
+Test(ring, who_waits_for_room_that_there_is_by_now_is_not_waited_for_in_vain, .timeout = 60)
+{
+    FOR_EACH_KIND(i)
+    {
+        /* The first in line, and the one behind it. */
+        for (unsigned called = 0; called < ROOM; called++) {
+            struct clogged b;
+            struct member senders[ROOM];
+            struct stage stage;
+
+            stage_open(&stage, kinds[i]);
+            clog_up(&stage, &b, &draining, NULL);
+            for (unsigned n = 0; n < ROOM; n++) {
+                join_stage(&stage, &senders[n], &alpha, say_ok);
+                senders[n].to = b.member.pid;
+                stage_tell(&stage, senders[n].pid, do_send, &senders[n]);
+                await_waiting(&stage, &senders[n]);
+            }
+            b.member.to = senders[called].pid;
+            b.step = 1;
+            STAGE_AWAIT(&stage, b.member.done);
+            cr_assert_eq(
+                b.member.status, TROUPE_OK, "%u: %s", called, troupe_strerror(b.member.status));
+            stage_close(&stage);
+        }
+    }
+}
+
 Test(ring, calls_and_sends_make_one_together, .timeout = 60)
 {
     FOR_EACH_KIND(i)
@@ -988,6 +1035,56 @@ Test(ring, who_is_killed_waits_no_longer, .timeout = 60)
         stage_do(&stage, b.pid, do_drop, &b);
         stage_close(&stage);
     }
+}
+
+static struct {
+    struct member member;
+    troupe_pid second; /* whom its second life calls */
+    _Atomic unsigned lives;
+} reborn;
+
+static int reborn_main(struct troupe_actor *self, const void *arg)
+{
+    (void)arg;
+    if (++reborn.lives == 2) {
+        reborn.member.to = reborn.second;
+    }
+    (void)do_call(self, &reborn.member);
+    return troupe_sleep(self, 3600000);
+}
+
+static const struct troupe_behaviour reborn_behaviour = {.name = "reborn", .main = reborn_main};
+
+Test(ring, one_that_is_killed_in_a_wait_waits_anew_in_its_next_life, .timeout = 60)
+{
+    struct troupe_child_spec child = {.id = "reborn",
+        .behaviour = &reborn_behaviour,
+        .restart = TROUPE_PERMANENT,
+        .keep_mailbox = true};
+    struct troupe_supervisor_spec tree = {
+        .name = "ring", .children = &child, .child_count = 1, .intensity = 5};
+    struct member a, b;
+    struct stage stage;
+    troupe_pid supervisor;
+
+    stage_open(&stage, 2);
+    join_stage(&stage, &a, &alpha, keep);
+    join_stage(&stage, &b, &beta, call_on);
+    memset(&reborn, 0, sizeof reborn);
+    reborn.member.to = a.pid;
+    reborn.second = b.pid;
+    reborn.member.wait_ms = TROUPE_FOREVER;
+    cr_assert_eq(troupe_supervisor_start(stage.runtime, &tree, 10000, &supervisor), TROUPE_OK);
+    STAGE_AWAIT(&stage, a.keeps);
+    b.to = reborn.member.pid = troupe_runtime_whereis(stage.runtime, "ring.reborn");
+    cr_assert_eq(
+        troupe_runtime_exit(stage.runtime, reborn.member.pid, TROUPE_EXIT_KILL), TROUPE_OK);
+    STAGE_AWAIT(&stage, reborn.member.done);
+    cr_assert_eq(reborn.lives, 2);
+    cr_assert_eq(reborn.member.status, TROUPE_OK, "%s", troupe_strerror(reborn.member.status));
+    cr_assert_eq(reborn.member.got, TROUPE_EDEADLK);
+    stage_do(&stage, a.pid, do_drop, &a);
+    stage_close(&stage);
 }
 
 /* Without memory for its first record a call is refused, and nothing is left of it. */
