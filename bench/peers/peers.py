@@ -5,6 +5,7 @@ A peer's program knows two forms, `list` and `WORKLOAD SCALE WORKERS`, and print
 """
 
 import os
+import shutil
 import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -127,4 +128,54 @@ class Go(Peer):
         return [os.path.join(self.out, "bench")]
 
 
-PEERS = [Troupe, Erlang, Go]
+class Tokio(Peer):
+    """With Debian's compiler and Debian's crates, whatever else is installed; nothing is fetched."""
+
+    name = "tokio"
+    packages = ["tokio"]
+    path = {"PATH": "/usr/bin:/bin"}
+
+    def build(self):
+        # A copy: cargo writes beside what it builds.
+        copy = os.path.join(self.out, "source")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.source, copy)
+        output_of(["/usr/bin/cargo", "build", "--release", "--offline", "--target-dir", os.path.join(self.out, "target"),
+                   "--config", 'source.crates-io.replace-with="debian"',
+                   "--config", 'source.debian.directory="/usr/share/cargo/registry"'],
+                  cwd=copy, env={**self.path, "CARGO_HOME": os.path.join(self.out, "home")})
+
+    def version(self):
+        with open(os.path.join(self.out, "source", "Cargo.lock"), encoding="utf-8") as file:
+            lock = file.read()
+        tokio = lock.split('name = "tokio"\nversion = "')[1].split('"')[0]
+        return f"tokio {tokio}, {output_of(['/usr/bin/rustc', '--version']).strip()}"
+
+    def program(self):
+        return [os.path.join(self.out, "target", "release", "bench")]
+
+
+class Caf(Peer):
+    name = "caf"
+    packages = ["caf"]
+    # It takes longer for each actor the more there are: a million would take minutes.
+    smaller = {"fj_create": 0.03, "steal": 0.2}
+
+    def build(self):
+        os.makedirs(self.out, exist_ok=True)
+        files = sorted(os.path.join(self.source, f) for f in os.listdir(self.source) if f.endswith(".cpp"))
+        program = os.path.join(self.out, "bench")
+        sources = [*files, os.path.join(self.source, "bench.hpp")]
+        # A minute or two: only when something has changed.
+        if os.path.exists(program) and os.path.getmtime(program) > max(map(os.path.getmtime, sources)):
+            return
+        output_of(["c++", "-std=c++17", "-O2", "-pthread", "-o", program, *files, "-lcaf_core"])
+
+    def version(self):
+        return "CAF " + output_of(["dpkg-query", "-W", "-f", "${Version}", "libcaf-dev"])
+
+    def program(self):
+        return [os.path.join(self.out, "bench")]
+
+
+PEERS = [Troupe, Erlang, Go, Tokio, Caf]
