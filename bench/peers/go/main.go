@@ -51,6 +51,12 @@ var workloads = map[string]func(size) result{
 	"ask":             ask,
 	"ask_spaced":      askSpaced,
 	"steal":           steal,
+	"chameneos":       chameneos,
+	"bank":            bank,
+	"dictionary":      dictionary,
+	"logistic_map":    logisticMap,
+	"radix_sort":      radixSort,
+	"sieve":           sieve,
 }
 
 // check ends the program if a result is not what it must be.

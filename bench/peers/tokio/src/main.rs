@@ -10,6 +10,7 @@
 mod ask;
 mod lives;
 mod messages;
+mod savina;
 
 use std::future::Future;
 use std::process::exit;
@@ -78,6 +79,12 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("idle_memory", lives::idle_memory),
     ("skynet", lives::skynet),
     ("steal", lives::steal),
+    ("chameneos", savina::chameneos),
+    ("bank", savina::bank),
+    ("dictionary", savina::dictionary),
+    ("logistic_map", savina::logistic_map),
+    ("radix_sort", savina::radix_sort),
+    ("sieve", savina::sieve),
     ("ask", ask::ask),
     ("ask_spaced", ask::ask_spaced),
 ];

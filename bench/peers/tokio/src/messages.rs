@@ -2,6 +2,7 @@
 
 //! Messages between tasks that stay.
 
+use crate::savina::Random;
 use crate::{check, Outcome, Size, MAILBOX};
 use std::time::Instant;
 use tokio::sync::mpsc::{channel, unbounded_channel, Receiver, Sender, UnboundedReceiver, UnboundedSender};
@@ -233,18 +234,6 @@ enum BigMessage {
     Ping(usize),
     Pong,
     Over,
-}
-
-/// Numbers that look random: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % limit
-    }
 }
 
 async fn big_member(
