@@ -2,7 +2,10 @@
 %%
 %% From the Savina suite: calls are references and selective receives, as gen_server's are, or plain messages.
 -module(savina).
--export([chameneos/1, bank/1, dictionary/1, logistic_map/1, radix_sort/1, sieve/1]).
+-export([
+    chameneos/1, bank/1, dictionary/1, logistic_map/1, radix_sort/1, sieve/1,
+    philosophers/1, bounded_buffer/1, queens/1
+]).
 
 %% ---- chameneos: 100 creatures meet in pairs at one mall, and change their colours ----
 
@@ -323,3 +326,174 @@ mark(Multiple, _N, Last, _Least, _Nth) when Multiple > Last ->
 mark(Multiple, N, Last, Least, Nth) ->
     counters:get(Least, Multiple) =:= 0 andalso counters:put(Least, Multiple, Nth),
     mark(Multiple + N, N, Last, Least, Nth).
+
+%% ---- philosophers: 20 philosophers, and one waiter who gives them their forks ----
+
+-define(SEATS, 20).
+
+philosophers(Scale) ->
+    Meals = bench:scaled(50000, Scale),
+    Main = self(),
+    {Ns, Eaten} = bench:timed(fun() ->
+        Waiter = spawn(fun waiter_init/0),
+        Philosophers = [
+            spawn(fun() -> philosopher(Seat, Waiter, Meals, 0, Main) end)
+         || Seat <- lists:seq(0, ?SEATS - 1)
+        ],
+        Waiter ! {philosophers, list_to_tuple(Philosophers)},
+        bench:collect(?SEATS)
+    end),
+    bench:check(meals, Eaten, ?SEATS * Meals),
+    {3 * ?SEATS * Meals, Ns, ""}.
+
+philosopher(_Seat, _Waiter, 0, Eaten, Main) ->
+    Main ! {done, Eaten};
+philosopher(Seat, Waiter, Left, Eaten, Main) ->
+    Waiter ! {hungry, Seat},
+    receive
+        eat -> ok
+    end,
+    Waiter ! {full, Seat},
+    philosopher(Seat, Waiter, Left - 1, Eaten + 1, Main).
+
+waiter_init() ->
+    receive
+        {philosophers, Philosophers} -> waiter(Philosophers, 0, 0)
+    end.
+
+%% Hungry seats, and forks that are taken, as bits: the fork on the left of that seat.
+waiter(Philosophers, Hungry, Taken) ->
+    receive
+        {hungry, Seat} ->
+            {H, T} = serve(Seat, Philosophers, Hungry bor (1 bsl Seat), Taken),
+            waiter(Philosophers, H, T);
+        {full, Seat} ->
+            Forks = forks(Seat),
+            Forks = Taken band Forks,
+            {H1, T1} = serve((Seat + ?SEATS - 1) rem ?SEATS, Philosophers, Hungry, Taken bxor Forks),
+            {H2, T2} = serve((Seat + 1) rem ?SEATS, Philosophers, H1, T1),
+            waiter(Philosophers, H2, T2)
+    end.
+
+forks(Seat) -> (1 bsl Seat) bor (1 bsl ((Seat + 1) rem ?SEATS)).
+
+serve(Seat, Philosophers, Hungry, Taken) ->
+    Bit = 1 bsl Seat,
+    Forks = forks(Seat),
+    if
+        Hungry band Bit =/= 0, Taken band Forks =:= 0 ->
+            element(Seat + 1, Philosophers) ! eat,
+            {Hungry bxor Bit, Taken bor Forks};
+        true ->
+            {Hungry, Taken}
+    end.
+
+%% ---- bounded_buffer: 40 producers, 40 consumers, a buffer for 50 items between them ----
+
+-define(SIDE, 40).
+-define(ROOM, 50).
+
+bounded_buffer(Scale) ->
+    Each = bench:scaled(25000, Scale),
+    Main = self(),
+    {Ns, Consumers} = bench:timed(fun() ->
+        Buffer = spawn(fun() -> buffer(queue:new(), 0, [], [], ?SIDE * Each + ?SIDE, Main) end),
+        Pids = [spawn(fun() -> buffer_consumer(Buffer, 0, Main) end) || _ <- lists:seq(1, ?SIDE)],
+        [spawn(fun() -> buffer_producer(Buffer, 1, Each) end) || _ <- lists:seq(1, ?SIDE)],
+        receive
+            over -> Pids
+        end
+    end),
+    [Consumer ! over || Consumer <- Consumers],
+    bench:check(sum_of_the_items, bench:collect(?SIDE), ?SIDE * Each * (Each + 1) div 2),
+    {5 * ?SIDE * Each, Ns, ""}.
+
+buffer_producer(_Buffer, Item, Last) when Item > Last ->
+    ok;
+buffer_producer(Buffer, Item, Last) ->
+    Buffer ! {room, self()},
+    receive
+        room -> ok
+    end,
+    Buffer ! {item, Item},
+    buffer_producer(Buffer, Item + 1, Last).
+
+buffer_consumer(Buffer, Sum, Main) ->
+    Buffer ! {want, self()},
+    receive
+        {item, Item} -> buffer_consumer(Buffer, Sum + Item, Main);
+        over -> Main ! {done, Sum}
+    end.
+
+%% Used is the room that has an item or was given to a producer.
+buffer(_Items, _Used, _Producers, _Consumers, 0, Main) ->
+    Main ! over;
+buffer(Items, Used, [Producer | Producers], Consumers, Wants, Main) when Used < ?ROOM ->
+    Producer ! room,
+    buffer(Items, Used + 1, Producers, Consumers, Wants, Main);
+buffer(Items, Used, Producers, Consumers, Wants, Main) ->
+    receive
+        {room, Producer} ->
+            buffer(Items, Used, [Producer | Producers], Consumers, Wants, Main);
+        {item, Item} when Consumers =:= [] ->
+            buffer(queue:in(Item, Items), Used, Producers, Consumers, Wants, Main);
+        {item, _} = Item ->
+            hd(Consumers) ! Item,
+            buffer(Items, Used - 1, Producers, tl(Consumers), Wants, Main);
+        {want, Consumer} ->
+            case queue:out(Items) of
+                {{value, Item}, Rest} ->
+                    Consumer ! {item, Item},
+                    buffer(Rest, Used - 1, Producers, Consumers, Wants - 1, Main);
+                {empty, _} ->
+                    buffer(Items, Used, Producers, [Consumer | Consumers], Wants - 1, Main)
+            end
+    end.
+
+%% ---- queens: a master deals boards to 20 workers, which find more to deal ----
+
+-define(SIZE, 10).
+-define(SOLUTIONS, 724).
+-define(SHALLOW, 4).
+
+queens(Scale) ->
+    Searches = bench:scaled(40, Scale),
+    {Ns, {Jobs, Solutions}} = bench:timed(fun() ->
+        Master = self(),
+        Workers = [spawn_link(fun() -> queens_worker(Master) end) || _ <- lists:seq(1, 20)],
+        [Master ! {job, []} || _ <- lists:seq(1, Searches)],
+        queens_master(list_to_tuple(Workers), 0, Searches, 0)
+    end),
+    bench:check(solutions, Solutions, ?SOLUTIONS * Searches),
+    {3 * Jobs - Searches, Ns, ""}.
+
+queens_master(_Workers, Dealt, 0, Solutions) ->
+    {Dealt, Solutions};
+queens_master(Workers, Dealt, Open, Solutions) ->
+    receive
+        {job, Board} ->
+            element(Dealt rem tuple_size(Workers) + 1, Workers) ! {job, Board},
+            queens_master(Workers, Dealt + 1, Open, Solutions);
+        {found, Found, More} ->
+            queens_master(Workers, Dealt, Open - 1 + More, Solutions + Found)
+    end.
+
+%% A board is the queens' columns, the last row first.
+queens_worker(Master) ->
+    receive
+        {job, Board} when length(Board) >= ?SHALLOW ->
+            Master ! {found, search(Board), 0};
+        {job, Board} ->
+            More = [[Column | Board] || Column <- lists:seq(1, ?SIZE), is_safe(Column, 1, Board)],
+            [Master ! {job, Next} || Next <- More],
+            Master ! {found, 0, length(More)}
+    end,
+    queens_worker(Master).
+
+search(Board) when length(Board) =:= ?SIZE -> 1;
+search(Board) ->
+    lists:sum([search([Column | Board]) || Column <- lists:seq(1, ?SIZE), is_safe(Column, 1, Board)]).
+
+is_safe(_Column, _Apart, []) -> true;
+is_safe(Column, Apart, [Other | Board]) ->
+    Other =/= Column andalso abs(Other - Column) =/= Apart andalso is_safe(Column, Apart + 1, Board).

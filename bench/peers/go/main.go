@@ -57,6 +57,9 @@ var workloads = map[string]func(size) result{
 	"logistic_map":    logisticMap,
 	"radix_sort":      radixSort,
 	"sieve":           sieve,
+	"philosophers":    philosophers,
+	"bounded_buffer":  boundedBuffer,
+	"queens":          queens,
 }
 
 // check ends the program if a result is not what it must be.

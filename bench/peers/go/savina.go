@@ -392,3 +392,209 @@ func sieve(s size) result {
 	check("sum of the primes", found.sum, expected.sum)
 	return result{messages: messages, elapsed: elapsed}
 }
+
+// ---- philosophers: 20 philosophers, and one waiter who gives them their forks ----
+
+type seatMessage struct {
+	seat   int
+	isFull bool
+}
+
+func philosophers(s size) result {
+	const seats = 20
+	meals := s.of(50000)
+	waiter := make(chan seatMessage, mailbox)
+	boxes := make([]chan struct{}, seats)
+	counts := make([][16]uint64, seats)
+	var done sync.WaitGroup
+	done.Add(seats)
+	for i := range boxes {
+		boxes[i] = make(chan struct{}, 1)
+	}
+	begin := time.Now()
+	go wait(waiter, boxes)
+	for i := range boxes {
+		go func(seat int) {
+			defer done.Done()
+			for left := meals; left > 0; left-- {
+				waiter <- seatMessage{seat: seat}
+				<-boxes[seat]
+				counts[seat][0]++
+				waiter <- seatMessage{seat, true}
+			}
+		}(i)
+	}
+	done.Wait()
+	elapsed := time.Since(begin)
+	close(waiter)
+	sum := uint64(0)
+	for i := range counts {
+		sum += counts[i][0]
+	}
+	check("meals", sum, seats*meals)
+	return result{messages: 3 * seats * meals, elapsed: elapsed}
+}
+
+func wait(messages <-chan seatMessage, boxes []chan struct{}) {
+	seats := len(boxes)
+	isHungry, isTaken := make([]bool, seats), make([]bool, seats) // the fork on the left of that seat
+	serve := func(seat int) {
+		right := (seat + 1) % seats
+		if isHungry[seat] && !isTaken[seat] && !isTaken[right] {
+			isHungry[seat], isTaken[seat], isTaken[right] = false, true, true
+			boxes[seat] <- struct{}{}
+		}
+	}
+	for msg := range messages {
+		right := (msg.seat + 1) % seats
+		if !msg.isFull {
+			isHungry[msg.seat] = true
+			serve(msg.seat)
+			continue
+		}
+		if !isTaken[msg.seat] || !isTaken[right] {
+			fail("a fork was put down that nobody had")
+		}
+		isTaken[msg.seat], isTaken[right] = false, false
+		serve((msg.seat + seats - 1) % seats)
+		serve(right)
+	}
+}
+
+// ---- bounded_buffer: 40 producers, 40 consumers, and between them what Go has for this: a channel for 50 ----
+
+func boundedBuffer(s size) result {
+	const side = 40
+	each := s.of(25000)
+	buffer := make(chan uint64, 50)
+	sums := make(chan uint64, side)
+	var producers sync.WaitGroup
+	producers.Add(side)
+	begin := time.Now()
+	for i := 0; i < side; i++ {
+		go func() {
+			sum := uint64(0)
+			for item := range buffer {
+				sum += item
+			}
+			sums <- sum
+		}()
+		go func() {
+			defer producers.Done()
+			for item := uint64(1); item <= each; item++ {
+				buffer <- item
+			}
+		}()
+	}
+	producers.Wait()
+	close(buffer)
+	sum := uint64(0)
+	for i := 0; i < side; i++ {
+		sum += <-sums
+	}
+	elapsed := time.Since(begin)
+	check("sum of the items", sum, side*(each*(each+1)/2))
+	return result{messages: 5 * side * each, elapsed: elapsed}
+}
+
+// ---- queens: a master deals boards to 20 workers, which find more to deal ----
+
+const (
+	boardSize     = 10
+	shallow       = 4
+	solutionsEach = 724
+)
+
+type board struct {
+	column [boardSize]uint8
+	rows   uint8
+}
+
+func (b *board) isSafe(column int) bool {
+	for row := 0; row < int(b.rows); row++ {
+		apart, other := int(b.rows)-row, int(b.column[row])
+		if other == column || other+apart == column || column+apart == other {
+			return false
+		}
+	}
+	return true
+}
+
+func (b board) with(column int) board {
+	b.column[b.rows] = uint8(column)
+	b.rows++
+	return b
+}
+
+func search(b board) uint64 {
+	if b.rows == boardSize {
+		return 1
+	}
+	solutions := uint64(0)
+	for column := 0; column < boardSize; column++ {
+		if b.isSafe(column) {
+			solutions += search(b.with(column))
+		}
+	}
+	return solutions
+}
+
+// queensMessage is a board to deal; or that a job is done, and what it found.
+type queensMessage struct {
+	board     board
+	isDone    bool
+	solutions uint64
+}
+
+func queensWorker(jobs <-chan board, master chan<- queensMessage) {
+	for b := range jobs {
+		solutions := uint64(0)
+		if b.rows >= shallow {
+			solutions = search(b)
+		} else {
+			for column := 0; column < boardSize; column++ {
+				if b.isSafe(column) {
+					master <- queensMessage{board: b.with(column)}
+				}
+			}
+		}
+		master <- queensMessage{isDone: true, solutions: solutions}
+	}
+}
+
+func queens(s size) result {
+	const workers = 20
+	searches := s.of(40)
+	// The workers share the jobs; those that nobody can take yet the master keeps, so that none waits for another for ever.
+	jobs, messages := make(chan board), make(chan queensMessage, mailbox)
+	begin := time.Now()
+	for i := 0; i < workers; i++ {
+		go queensWorker(jobs, messages)
+	}
+	waiting := make([]board, searches)
+	open, dealt, solutions := searches, uint64(0), uint64(0)
+	for open > 0 {
+		var to chan<- board
+		var next board
+		if len(waiting) > 0 {
+			to, next = jobs, waiting[len(waiting)-1]
+		}
+		select {
+		case to <- next:
+			waiting = waiting[:len(waiting)-1]
+			dealt++
+		case msg := <-messages:
+			if msg.isDone {
+				open--
+				solutions += msg.solutions
+			} else {
+				open++
+				waiting = append(waiting, msg.board)
+			}
+		}
+	}
+	elapsed := time.Since(begin)
+	close(jobs)
+	check("solutions", solutions, solutionsEach*searches)
+	return result{messages: 3*dealt - searches, elapsed: elapsed}
+}
