@@ -85,6 +85,8 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("logistic_map", savina::logistic_map),
     ("radix_sort", savina::radix_sort),
     ("sieve", savina::sieve),
+    ("philosophers", savina::philosophers),
+    ("queens", savina::queens),
     ("ask", ask::ask),
     ("ask_spaced", ask::ask_spaced),
 ];

@@ -5,7 +5,7 @@
 use crate::{check, fail, Outcome, Size, MAILBOX};
 use std::collections::HashMap;
 use std::time::Instant;
-use tokio::sync::mpsc::{channel, Receiver, Sender};
+use tokio::sync::mpsc::{channel, unbounded_channel, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 /// Numbers that look random, the same as troupe-bench's: splitmix64.
@@ -398,5 +398,179 @@ pub fn sieve(size: Size) -> Outcome {
         check("primes", found.0, expected.0);
         check("sum of the primes", found.1, expected.1);
         Outcome::new(messages, elapsed)
+    })
+}
+
+// ---- philosophers: 20 philosophers, and one waiter who gives them their forks ----
+
+const SEATS: usize = 20;
+
+enum SeatMessage {
+    Hungry(usize),
+    Full(usize),
+}
+
+async fn philosopher(seat: usize, waiter: Sender<SeatMessage>, mut inbox: Receiver<()>, meals: u64) -> u64 {
+    let mut eaten = 0;
+    for _ in 0..meals {
+        waiter.send(SeatMessage::Hungry(seat)).await.ok().expect("a waiter");
+        inbox.recv().await.expect("a waiter");
+        eaten += 1;
+        waiter.send(SeatMessage::Full(seat)).await.ok().expect("a waiter");
+    }
+    eaten
+}
+
+struct Table {
+    philosophers: Vec<Sender<()>>,
+    is_hungry: [bool; SEATS],
+    is_taken: [bool; SEATS], // the fork on the left of that seat
+}
+
+impl Table {
+    async fn serve(&mut self, seat: usize) {
+        let right = (seat + 1) % SEATS;
+        if self.is_hungry[seat] && !self.is_taken[seat] && !self.is_taken[right] {
+            self.is_hungry[seat] = false;
+            self.is_taken[seat] = true;
+            self.is_taken[right] = true;
+            self.philosophers[seat].send(()).await.expect("a philosopher");
+        }
+    }
+}
+
+async fn waiter(mut inbox: Receiver<SeatMessage>, mut table: Table) {
+    while let Some(message) = inbox.recv().await {
+        match message {
+            SeatMessage::Hungry(seat) => {
+                table.is_hungry[seat] = true;
+                table.serve(seat).await;
+            }
+            SeatMessage::Full(seat) => {
+                let right = (seat + 1) % SEATS;
+                if !table.is_taken[seat] || !table.is_taken[right] {
+                    fail("a fork was put down that nobody had");
+                }
+                table.is_taken[seat] = false;
+                table.is_taken[right] = false;
+                table.serve((seat + SEATS - 1) % SEATS).await;
+                table.serve(right).await;
+            }
+        }
+    }
+}
+
+pub fn philosophers(size: Size) -> Outcome {
+    let meals = size.of(50_000);
+    size.run(async move {
+        let (sender, inbox) = channel(MAILBOX);
+        let (boxes, inboxes): (Vec<_>, Vec<_>) = (0..SEATS).map(|_| channel(1)).unzip();
+        let table = Table { philosophers: boxes, is_hungry: [false; SEATS], is_taken: [false; SEATS] };
+        let begin = Instant::now();
+        tokio::spawn(waiter(inbox, table));
+        let tasks: Vec<_> = inboxes
+            .into_iter()
+            .enumerate()
+            .map(|(seat, inbox)| tokio::spawn(philosopher(seat, sender.clone(), inbox, meals)))
+            .collect();
+        let mut eaten = 0;
+        for task in tasks {
+            eaten += task.await.expect("no panic");
+        }
+        let elapsed = begin.elapsed();
+        check("meals", eaten, SEATS as u64 * meals);
+        Outcome::new(3 * SEATS as u64 * meals, elapsed)
+    })
+}
+
+// ---- queens: a master deals boards to 20 workers, which find more to deal ----
+
+const BOARD: usize = 10;
+const SHALLOW: usize = 4;
+const SOLUTIONS: u64 = 724;
+const WORKERS: usize = 20;
+
+/// The columns of the queens in the first rows.
+#[derive(Clone, Copy)]
+struct Board {
+    column: [u8; BOARD],
+    rows: usize,
+}
+
+impl Board {
+    fn is_safe(&self, column: usize) -> bool {
+        (0..self.rows).all(|row| {
+            let (apart, other) = (self.rows - row, self.column[row] as usize);
+            other != column && other + apart != column && column + apart != other
+        })
+    }
+
+    /// All boards with one more queen.
+    fn next(self) -> impl Iterator<Item = Board> {
+        (0..BOARD).filter(move |column| self.is_safe(*column)).map(move |column| {
+            let mut board = self;
+            board.column[board.rows] = column as u8;
+            board.rows += 1;
+            board
+        })
+    }
+
+    fn solutions(self) -> u64 {
+        if self.rows == BOARD {
+            return 1;
+        }
+        self.next().map(Board::solutions).sum()
+    }
+}
+
+enum Report {
+    Job(Board),
+    Done(u64),
+}
+
+async fn queens_worker(mut jobs: UnboundedReceiver<Board>, master: UnboundedSender<Report>) {
+    while let Some(board) = jobs.recv().await {
+        let mut solutions = 0;
+        if board.rows >= SHALLOW {
+            solutions = board.solutions();
+        } else {
+            for more in board.next() {
+                master.send(Report::Job(more)).ok().expect("a master");
+            }
+        }
+        master.send(Report::Done(solutions)).ok().expect("a master");
+    }
+}
+
+pub fn queens(size: Size) -> Outcome {
+    let searches = size.of(40);
+    size.run(async move {
+        let (sender, mut reports) = unbounded_channel();
+        let begin = Instant::now();
+        let mut workers = Vec::new();
+        for _ in 0..WORKERS {
+            let (worker, jobs) = unbounded_channel();
+            tokio::spawn(queens_worker(jobs, sender.clone()));
+            workers.push(worker);
+        }
+        for _ in 0..searches {
+            sender.send(Report::Job(Board { column: [0; BOARD], rows: 0 })).ok().expect("a master");
+        }
+        let (mut dealt, mut done, mut solutions) = (0u64, 0u64, 0);
+        while dealt == 0 || done < dealt || dealt < searches {
+            match reports.recv().await.expect("a worker") {
+                Report::Job(board) => {
+                    workers[dealt as usize % WORKERS].send(board).ok().expect("a worker");
+                    dealt += 1;
+                }
+                Report::Done(found) => {
+                    done += 1;
+                    solutions += found;
+                }
+            }
+        }
+        let elapsed = begin.elapsed();
+        check("solutions", solutions, SOLUTIONS * searches);
+        Outcome::new(3 * dealt - searches, elapsed)
     })
 }
