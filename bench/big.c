@@ -80,7 +80,7 @@ static int start(struct bench_run *run)
         TROUPE_TRY(bench_spawn(run, &member_behaviour, &member, sizeof member, &members[i]));
     }
     run->expected_count = MEMBERS * pings;
-    bench_begin(run, 2 * MEMBERS * pings, MEMBERS);
+    bench_begin(run, pings * MEMBERS * 2, MEMBERS);
     for (unsigned i = 0; i < MEMBERS; i++) {
         TROUPE_TRY(bench_signal(run, members[i], &go_on));
     }

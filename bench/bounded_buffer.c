@@ -177,7 +177,7 @@ static int start(struct bench_run *run)
 
     run->expected_count = SIDE * each;
     run->expected_sum = SIDE * (each * (each + 1) / 2);
-    bench_begin(run, 5 * SIDE * each, 1);
+    bench_begin(run, each * SIDE * 5, 1);
     TROUPE_TRY(bench_spawn(run, &buffer_behaviour, &buffer, sizeof buffer, &producer.buffer));
     consumer.buffer = producer.buffer;
     for (unsigned i = 0; i < SIDE; i++) {

@@ -146,7 +146,7 @@ static int start(struct bench_run *run)
         TROUPE_TRY(bench_spawn(run, &client_behaviour, &client, sizeof client, &pids[i]));
     }
     run->expected_count = CLIENTS * client.left;
-    bench_begin(run, 2 * CLIENTS * client.left, CLIENTS);
+    bench_begin(run, client.left * CLIENTS * 2, CLIENTS);
     for (unsigned i = 0; i < CLIENTS; i++) {
         TROUPE_TRY(bench_signal(run, pids[i], &go_on));
     }

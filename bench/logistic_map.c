@@ -129,7 +129,7 @@ static int start(struct bench_run *run)
         TROUPE_TRY(bench_spawn(run, &series_behaviour, &series, sizeof series, &pids[i]));
     }
     run->expected_count = SERIES;
-    bench_begin(run, 2 * SERIES * terms, SERIES);
+    bench_begin(run, terms * SERIES * 2, SERIES);
     for (unsigned i = 0; i < SERIES; i++) {
         TROUPE_TRY(bench_signal(run, pids[i], &go_on));
     }

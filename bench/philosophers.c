@@ -129,7 +129,7 @@ static int start(struct bench_run *run)
             run, &philosopher_behaviour, &philosopher, sizeof philosopher, &philosophers[i]));
     }
     run->expected_count = SEATS * philosopher.left;
-    bench_begin(run, 3 * SEATS * philosopher.left, SEATS);
+    bench_begin(run, philosopher.left * SEATS * 3, SEATS);
     for (unsigned i = 0; i < SEATS; i++) {
         TROUPE_TRY(bench_signal(run, philosophers[i], &go_on));
     }
