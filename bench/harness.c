@@ -51,18 +51,31 @@ int bench_spawn(struct bench_run *run, const struct troupe_behaviour *behaviour,
     return troupe_runtime_spawn(run->runtime, &options, out_pid);
 }
 
-int bench_send(struct bench_run *run, troupe_pid to, const struct troupe_type *type, uint64_t value)
+static int send_bytes(struct bench_run *run, troupe_pid to, const struct troupe_type *type,
+    const void *body, size_t size)
 {
     struct troupe_message *msg;
     int error;
 
     TROUPE_TRY(troupe_message_create(run->runtime, type, 0, &msg));
-    memcpy(troupe_body(msg), &value, sizeof value);
+    if (size > 0) {
+        memcpy(troupe_body(msg), body, size);
+    }
     error = troupe_try_send(run->runtime, to, msg);
     if (error < 0) {
         troupe_message_destroy(msg);
     }
     return error;
+}
+
+int bench_send(struct bench_run *run, troupe_pid to, const struct troupe_type *type, uint64_t value)
+{
+    return send_bytes(run, to, type, &value, sizeof value);
+}
+
+int bench_signal(struct bench_run *run, troupe_pid to, const struct troupe_type *type)
+{
+    return send_bytes(run, to, type, NULL, 0);
 }
 
 void bench_begin(struct bench_run *run, uint64_t messages, uint64_t parts)

@@ -100,6 +100,9 @@ int bench_spawn(struct bench_run *run, const struct troupe_behaviour *behaviour,
 int bench_send(
     struct bench_run *run, troupe_pid to, const struct troupe_type *type, uint64_t value);
 
+/** Sends a message without a body to an actor. */
+int bench_signal(struct bench_run *run, troupe_pid to, const struct troupe_type *type);
+
 /** The clock starts: `messages` will be sent, in `parts` of work. */
 void bench_begin(struct bench_run *run, uint64_t messages, uint64_t parts);
 
@@ -129,11 +132,25 @@ extern const struct bench_workload bench_counting_b;
 extern const struct bench_workload bench_counting_u;
 extern const struct bench_workload bench_many_to_one_b;
 extern const struct bench_workload bench_many_to_one_u;
+extern const struct bench_workload bench_fj_throughput_b;
+extern const struct bench_workload bench_fj_throughput_u;
+extern const struct bench_workload bench_fj_throughput_batch;
 extern const struct bench_workload bench_fj_create;
 extern const struct bench_workload bench_idle_memory;
+extern const struct bench_workload bench_big;
+extern const struct bench_workload bench_skynet;
 extern const struct bench_workload bench_ask;
 extern const struct bench_workload bench_ask_spaced;
 extern const struct bench_workload bench_steal;
+extern const struct bench_workload bench_chameneos;
+extern const struct bench_workload bench_bank;
+extern const struct bench_workload bench_dictionary;
+extern const struct bench_workload bench_logistic_map;
+extern const struct bench_workload bench_radix_sort;
+extern const struct bench_workload bench_sieve;
+extern const struct bench_workload bench_philosophers;
+extern const struct bench_workload bench_bounded_buffer;
+extern const struct bench_workload bench_queens;
 extern const struct bench_workload bench_link_unlink;
 extern const struct bench_workload bench_monitor_demonitor;
 extern const struct bench_workload bench_spawn_monitor_exit;
