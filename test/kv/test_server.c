@@ -811,7 +811,7 @@ Test(server, options_that_make_no_sense_are_said, .timeout = 60)
         {"--workers", "0", "--workers wants a number from 1"},
         {"--shards", "-1", "--shards wants a number from 1"},
         {"--max-clients", "18446744073709551616", "--max-clients wants a number from 1"},
-        {"--max-requests", "0", "--max-requests wants a number from 1 to 4194304"},
+        {"--max-requests", "0", "--max-requests wants a number from 1 to 262144"},
         {"--max-wait", "-1", "--max-wait wants a number from 0 to 3600000"},
         {"--nonsense", NULL, "Try 'troupe-kv --help'"},
         {"nonsense", NULL, "what is 'nonsense'?"},
