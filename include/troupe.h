@@ -7,9 +7,9 @@
  * a thread), registry.h and group.h (names, for one and for many), link.h and supervisor.h (what happens when one dies),
  * reference.h (one that ends when nobody needs it), gate.h (how much a server takes on), alias.h (addresses that can be
  * revoked), pool.h (many that do the same), partition.h (a supervisor that is many), runtime.h (how a program starts and
- * stops it all), info.h (a look at one actor).  server.h, machine.h and events.h have the usual shapes of actors ready-made;
- * net.h and stream.h connect to others; stash.h puts messages aside, flow.h and topic.h are streams of items that do not
- * overrun anybody, and sys.h looks into such an actor while it runs.
+ * stops it all), info.h (a look at one actor), waits.h (who waits for whom).  server.h, machine.h and events.h have the
+ * usual shapes of actors ready-made; net.h and stream.h connect to others; stash.h puts messages aside, flow.h and topic.h
+ * are streams of items that do not overrun anybody, and sys.h looks into such an actor while it runs.
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -21,8 +21,8 @@
 #include "troupe/call.h"
 #include "troupe/events.h"
 #include "troupe/fiber.h"
-#include "troupe/gate.h"
 #include "troupe/flow.h"
+#include "troupe/gate.h"
 #include "troupe/group.h"
 #include "troupe/info.h"
 #include "troupe/io.h"
@@ -44,5 +44,6 @@
 #include "troupe/sys.h"
 #include "troupe/timer.h"
 #include "troupe/topic.h"
+#include "troupe/waits.h"
 
 #endif

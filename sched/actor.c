@@ -81,6 +81,22 @@ struct troupe_actor *trp_actor_find(struct troupe_runtime *runtime, troupe_pid p
     return trp_table_find(&runtime->table, pid);
 }
 
+struct troupe_actor *trp_actor_at(
+    struct troupe_runtime *runtime, uint32_t slot, troupe_pid *out_pid)
+{
+    struct troupe_actor *actor = trp_table_cell(&runtime->table, slot);
+
+    /* acquire: what was written before it lived.  PAIR actor.pid. */
+    *out_pid =
+        actor != NULL ? atomic_load_explicit(&actor->pid, memory_order_acquire) : TROUPE_NOBODY;
+    return *out_pid != TROUPE_NOBODY ? actor : NULL;
+}
+
+uint32_t trp_actor_slots(const struct troupe_runtime *runtime)
+{
+    return trp_table_slots(&runtime->table);
+}
+
 /* State and argument, before a cell is taken: what can fail for want of memory. */
 static int set_aside(
     struct trp_memory *memory, const struct trp_spawn *spawn, void **out_state, void **out_arg)

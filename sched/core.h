@@ -35,6 +35,11 @@ struct trp_watch;
 /** The live actor `pid`, or NULL.  Under reclaim; O(1). */
 struct troupe_actor *trp_actor_find(struct troupe_runtime *runtime, troupe_pid pid);
 
+/** To look at all: whoever lives in `slot`, and its pid, or NULL; and how many slots there are by now.  Under reclaim; O(1). */
+struct troupe_actor *trp_actor_at(
+    struct troupe_runtime *runtime, uint32_t slot, troupe_pid *out_pid);
+uint32_t trp_actor_slots(const struct troupe_runtime *runtime);
+
 /** Whether `pid`, which lived in `actor` when it was found, lives: its exit is not decided, no kill was sent, and it is not
  * between two lives.  Any thread, under reclaim; a moment's view. */
 bool trp_actor_is_alive(const struct troupe_actor *actor, troupe_pid pid);
@@ -321,17 +326,20 @@ uint64_t trp_timer_due(uint64_t now_ns, uint64_t delay_ms);
 uint64_t trp_timer_serial(const struct trp_timer *timer);
 void trp_timer_expire(struct trp_timer *timer);
 
+/** Whom `actor` waits for just now (pressure.h), or TROUPE_NOBODY.  A moment's view.  Any thread, under reclaim. */
+troupe_pid trp_pressure_awaited(struct troupe_actor *actor);
+
 /** Of a request, or of its answer: the number of the record of whoever waits for that (pressure.h); 0: nobody does, or not any
  * more. */
 static inline uint64_t trp_send_edge(const struct troupe_message *msg)
 {
     const struct trp_extension *extension = trp_message_extension(msg);
-    const struct trp_timer *record = extension->call;
+    const struct trp_timer *pending = extension->call;
     /* acquire: if it is the number of another use of the block, its serial has moved on.
      * PAIR timer.edge: trp_timer_create(), ask() in call.c. */
-    uint64_t number = atomic_load_explicit(&record->edge, memory_order_acquire);
+    uint64_t number = atomic_load_explicit(&pending->edge, memory_order_acquire);
 
-    return trp_likely(number == 0) || trp_timer_serial(record) != extension->serial ? 0 : number;
+    return trp_likely(number == 0) || trp_timer_serial(pending) != extension->serial ? 0 : number;
 }
 
 /** Gives the block back; it is not armed and in no list. */

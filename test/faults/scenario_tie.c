@@ -254,6 +254,16 @@ static void look_at(struct troupe_actor *self, troupe_pid pid)
     HOLDS(info.links == links && info.watchers == watchers);
 }
 
+static void look_at_waits(struct troupe_actor *self)
+{
+    char text[64];
+    size_t count;
+
+    HOLDS(troupe_waits_list(troupe_runtime_of(self), NULL, 0, &count) == TROUPE_OK);
+    HOLDS(troupe_waits_write(
+              troupe_runtime_of(self), TROUPE_WAITS_TEXT, text, sizeof text, &count) == TROUPE_OK);
+}
+
 static void watch_and_let_go(struct troupe_actor *self, troupe_pid pid)
 {
     troupe_ref ref;
@@ -289,6 +299,7 @@ static int tie(struct troupe_actor *self, void *arg)
     watch_and_let_go(self, other);
     look_at(self, pid);
     look_at(self, other);
+    look_at_waits(self);
     for (int i = 0; i < 3; i++) {
         tied->watched += WENT(troupe_monitor(self, pid, &ref), MAY(TROUPE_ENOMEM));
         tied->watched += WENT(troupe_monitor(self, other, &ref), MAY(TROUPE_ENOMEM));
