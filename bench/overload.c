@@ -164,7 +164,6 @@ static int server_receive(struct troupe_actor *self, void *state, struct troupe_
 {
     struct play *play = *(struct play **)state;
     uint64_t end_ns;
-    uint64_t ns;
 
     (void)self;
     if (!troupe_is(msg, &work)) {
@@ -173,7 +172,8 @@ static int server_receive(struct troupe_actor *self, void *state, struct troupe_
     (void)do_steps(steps);
     end_ns = now_ns();
     if (end_ns >= play->count_from_ns && end_ns < play->end_ns) {
-        ns = end_ns - *(const uint64_t *)troupe_body(msg);
+        uint64_t ns = end_ns - *(const uint64_t *)troupe_body(msg);
+
         add_time(&play->done, ns);
         play->in_time += ns <= WANTED_NS;
     }

@@ -269,7 +269,7 @@ static void drop_oldest(struct trp_flows *flows, struct trp_tap *tap, struct tro
 /* There is neither credit nor room.  False: the tap is gone. */
 static bool refuse(struct trp_flows *flows, struct trp_tap *tap, struct troupe_message *word)
 {
-    struct troupe_message *oldest = NULL;
+    struct troupe_message *victim = NULL;
 
     if (tap->policy == TROUPE_FLOW_CUT) {
         drop_newest(flows, tap, word);
@@ -277,10 +277,10 @@ static bool refuse(struct trp_flows *flows, struct trp_tap *tap, struct troupe_m
         return false;
     }
     if (tap->policy == TROUPE_FLOW_DROP_OLDEST) {
-        oldest = trp_chain_pop(&tap->waiting);
+        victim = trp_chain_pop(&tap->waiting);
     }
-    if (oldest != NULL) {
-        drop_oldest(flows, tap, oldest);
+    if (victim != NULL) {
+        drop_oldest(flows, tap, victim);
         keep_waiting(tap, word);
     } else {
         drop_newest(flows, tap, word);

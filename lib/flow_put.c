@@ -276,7 +276,7 @@ static int make_item(struct troupe_actor *self, struct trp_outlet *outlet, const
     if (item == NULL) {
         return TROUPE_ENOMEM;
     }
-    if (type->size > 0) {
+    if (body != NULL) {
         memcpy(trp_message_body(item), body, type->size);
     }
     *out_item = item;

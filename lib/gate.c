@@ -170,7 +170,7 @@ void trp_gates_destroy(struct troupe_runtime *runtime)
 }
 
 /* Gives the gate a number.  TROUPE_ELIMIT. */
-static int list(struct gates *gates, struct troupe_gate *gate)
+static int enlist(struct gates *gates, struct troupe_gate *gate)
 {
     uint32_t i = 0;
 
@@ -257,7 +257,7 @@ int troupe_gate_create_sized(struct troupe_runtime *runtime,
     if (gate == NULL) {
         return TROUPE_ENOMEM;
     }
-    error = list(gates_of(runtime), gate);
+    error = enlist(gates_of(runtime), gate);
     if (error < 0) {
         trp_memory_free(gate->memory, gate, gate->size);
         return error;
@@ -449,10 +449,10 @@ static enum refusal admit(
 {
     /* relaxed: the compare-and-swap checks it. */
     uint64_t load = atomic_load_explicit(&gate->load, memory_order_relaxed);
-    enum refusal refusal;
 
     do {
-        refusal = look(gate, entry, load);
+        enum refusal refusal = look(gate, entry, load);
+
         if (refusal != REFUSALS) {
             return refusal;
         }

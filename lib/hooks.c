@@ -9,8 +9,8 @@
 
 #include "alias.h"
 #include "call.h"
-#include "gate.h"
 #include "flow.h"
+#include "gate.h"
 #include "group.h"
 #include "job.h"
 #include "notice.h"

@@ -175,7 +175,7 @@ int trp_aside_suspend(struct troupe_actor *self)
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
-    if (extra->aside.suspensions == UINT32_MAX) {
+    if (extra->aside.suspensions == UINT32_MAX >> 1) {
         return TROUPE_ELIMIT;
     }
     if (extra->aside.suspensions++ == 0) {
@@ -192,7 +192,8 @@ bool trp_aside_resume(struct troupe_actor *self)
     if (aside == NULL || aside->suspensions == 0) {
         return false;
     }
-    if (--aside->suspensions == 0) {
+    aside->suspensions--;
+    if (aside->suspensions == 0) {
         self->receive = aside->receive;
         /* Cleared again if there is nothing. */
         set_again(self);

@@ -101,10 +101,10 @@ static void move_on(struct trp_edge *edge, uint64_t word, enum trp_edge_state st
         &edge->word, (word & TRP_EDGE_NUMBER) | moves | state, memory_order_release);
 }
 
-/* Of an actor; NULL: it never waited. */
+/* NULL: it never waited. */
 static struct trp_edge *edge_of(struct troupe_actor *actor)
 {
-    struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
+    struct trp_extra *extra = trp_actor_extra(actor);
 
     /* acquire: the block.  PAIR extra.edge: make_edge(). */
     return extra != NULL ? atomic_load_explicit(&extra->edge, memory_order_acquire) : NULL;
@@ -189,7 +189,7 @@ static troupe_pid read_hop(struct troupe_runtime *runtime, struct hop *hop)
     troupe_pid to;
     uint32_t life;
 
-    hop->edge = edge_of(actor);
+    hop->edge = actor != NULL ? edge_of(actor) : NULL;
     if (hop->edge == NULL) {
         return TROUPE_NOBODY;
     }
@@ -203,6 +203,15 @@ static troupe_pid read_hop(struct troupe_runtime *runtime, struct hop *hop)
     life = atomic_load_explicit(&hop->edge->life, memory_order_acquire);
     next = trp_table_find(&runtime->table, to);
     return next != NULL && is_life(next, life) ? to : TROUPE_NOBODY;
+}
+
+troupe_pid trp_pressure_awaited(struct troupe_actor *actor)
+{
+    struct hop hop = {.pid = trp_actor_pid(actor)};
+    troupe_pid to = read_hop(actor->runtime, &hop);
+
+    /* Read again: it was not moved meanwhile. */
+    return to != TROUPE_NOBODY && word_of(hop.edge) == hop.word ? to : TROUPE_NOBODY;
 }
 
 static void follow(struct troupe_runtime *runtime, troupe_pid first, struct way *way)
@@ -312,13 +321,14 @@ static void keep_text(struct trp_context *context, struct trp_edge *edge, const 
 
 static void report(struct trp_context *context, struct troupe_actor *actor, const struct way *way)
 {
-    char text[TEXT_SIZE];
     struct troupe_report event = {.kind = TROUPE_REPORT_RING,
         .pid = trp_actor_pid(actor),
         .actor = actor->behaviour->name,
         .count = way->count};
 
     if (trp_report_is_wanted(context->runtime)) {
+        char text[TEXT_SIZE];
+
         describe(context->runtime, way, text);
         trp_report_event(context->runtime, &event, "closes a ring of waits: %s", text);
     }

@@ -309,8 +309,8 @@ static TRP_NOINLINE int point_edge(struct trp_context *context, struct troupe_ac
     const struct troupe_message *request, uint64_t edge)
 {
     struct troupe_actor *asker = trp_table_find(&context->runtime->table, request->sender);
-    struct trp_aim aim = {.to = trp_actor_pid(actor)};
-    int error = asker != NULL ? trp_pressure_wait(context, asker, edge, &aim) : TROUPE_OK;
+    struct trp_aim receiver = {.to = trp_actor_pid(actor)};
+    int error = asker != NULL ? trp_pressure_wait(context, asker, edge, &receiver) : TROUPE_OK;
 
     if (error < 0 && shelf_of(actor) == NULL) {
         trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
@@ -452,13 +452,13 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
     struct troupe_actor *actor = trp_table_owner(&context->runtime->table, alias);
     struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
     struct parcel parcel = {.to = alias, .first = first, .count = count, .bytes = bytes};
-    struct troupe_message *rest = NULL;
+    struct troupe_message *behind = NULL;
     int error = TROUPE_EGONE;
 
     if (extra != NULL) {
         if (count > 1) {
             /* relaxed: the chain is ours. */
-            rest = trp_message_of(atomic_load_explicit(&first->node.next, memory_order_relaxed));
+            behind = trp_message_of(atomic_load_explicit(&first->node.next, memory_order_relaxed));
         }
         trp_lock_take(&extra->lock);
         error = pass(context, actor, extra, &parcel);
@@ -470,7 +470,7 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
             pass_mark(actor);
         }
         follow(context, actor, &parcel);
-        drop(context, alias, rest, count - parcel.count);
+        drop(context, alias, behind, count - parcel.count);
     } else if (error == TROUPE_EGONE) {
         drop(context, alias, first, count);
         error = TROUPE_OK;

@@ -226,27 +226,27 @@ static void dequeue(struct ticket *ticket)
     }
 }
 
-struct troupe_message *trp_shelf_take(struct troupe_message *msg)
+struct troupe_message *trp_shelf_take(struct troupe_message *ticket)
 {
-    struct ticket *ticket = ticket_of(msg);
-    struct trp_shelf *shelf = ticket->shelf;
+    struct ticket *own = ticket_of(ticket);
+    struct trp_shelf *shelf = own->shelf;
     struct troupe_message *oldest;
 
     trp_lock_take(&shelf->lock);
-    dequeue(ticket);
+    dequeue(own);
     oldest = take_oldest(shelf);
     trp_lock_give(&shelf->lock);
     return oldest;
 }
 
-void trp_shelf_give(struct troupe_message *msg)
+void trp_shelf_give(struct troupe_message *ticket)
 {
-    struct ticket *ticket = ticket_of(msg);
-    struct trp_shelf *shelf = ticket->shelf;
+    struct ticket *own = ticket_of(ticket);
+    struct trp_shelf *shelf = own->shelf;
 
     trp_lock_take(&shelf->lock);
-    dequeue(ticket);
-    push_ticket(shelf, ticket);
+    dequeue(own);
+    push_ticket(shelf, own);
     trp_lock_give(&shelf->lock);
 }
 

@@ -187,7 +187,7 @@ struct troupe_runtime_options {
     enum troupe_faults faults; /* of an actor's code [TROUPE_FAULTS_TELL] */
     troupe_dead_letter_fn on_dead_letter; /* shown what is given up: see overload.h [nobody is] */
     void *dead_letter_context;
-    enum troupe_ring on_ring;  /* whose wait would close a ring of waits [TROUPE_RING_ERROR] */
+    enum troupe_ring on_ring; /* whose wait would close a ring of waits [TROUPE_RING_ERROR] */
 };
 
 /**

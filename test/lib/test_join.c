@@ -370,8 +370,8 @@ Test(join, any_number_joins_and_each_is_answered_once, .timeout = 60)
         joiners[2][i].runtime = stage.runtime;
         cr_assert_eq(pthread_create(&threads[i], NULL, join_from_thread, &joiners[2][i]), 0);
     }
-    STAGE_AWAIT(&stage, troupe_info(stage.runtime, pid, &info) == TROUPE_OK &&
-                            info.watchers == 3 * JOINERS);
+    STAGE_AWAIT(&stage,
+        troupe_info(stage.runtime, pid, &info) == TROUPE_OK && info.watchers == 3 * JOINERS);
     stage_tell(&stage, pid, end_with_error, NULL);
     for (unsigned i = 0; i < JOINERS; i++) {
         pthread_join(threads[i], NULL);
