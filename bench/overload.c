@@ -22,12 +22,12 @@
 
 #define NS_PER_S 1000000000U
 #define SERVICE_NS 50000U
-#define TARGET_US 300
-#define LIMIT 1024
+#define TARGET_US 300U
+#define LIMIT 1024U
 #define SETTLE_NS (NS_PER_S / 2)
 #define WANTED_NS 20000000U /* what is done later than this after it was offered is of no use */
-#define SECONDS_DEFAULT 2
-#define SECONDS_MAX 600
+#define SECONDS_DEFAULT 2U
+#define SECONDS_MAX 600U
 #define STOP_MS 60000
 
 /* Times, in buckets of 1/32 of a power of two: 3 % wide. */
@@ -351,7 +351,7 @@ static int run_row(struct row *row, unsigned seconds)
 /* As README.md says: the permits, the messages that have one, and what pools and stacks of two threads take. */
 static uint64_t bound_bytes(void)
 {
-    return LIMIT * (32 + 128) + (UINT64_C(2) << 20);
+    return (uint64_t)LIMIT * (32 + 128) + (UINT64_C(2) << 20);
 }
 
 static void print_words(const struct row *row, const struct row *unloaded, double peak)

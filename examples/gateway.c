@@ -208,7 +208,7 @@ static bool ended_well(struct troupe_gate *gate, int error, int done, int wanted
                 troupe_gate_read(gate, &numbers) == TROUPE_OK && numbers.highest <= PERMITS;
 
     if (well) {
-        printf("   %d of %d are done; never more than %u were in the works, of %u that might be.\n",
+        printf("   %d of %d are done; never more than %u were in the works, of %d that might be.\n",
             done, wanted, numbers.highest, PERMITS);
     } else {
         printf("   %d of %d are done: %s\n", done, wanted, troupe_strerror(error));
