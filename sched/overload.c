@@ -91,6 +91,8 @@ static void inherit(struct troupe_message *msg, const struct troupe_message *fro
         trp_list_init(&trp_message_extension(msg)->held);
         msg->kind = from->kind;
         msg->flags |= TRP_MESSAGE_REQUEST;
+    } else if (from->flags & TRP_MESSAGE_METERED) {
+        trp_message_set_unasked(msg, trp_message_extension(from)->deadline_ms);
     }
 }
 
@@ -98,8 +100,9 @@ static void inherit(struct troupe_message *msg, const struct troupe_message *fro
 static struct troupe_message *make(struct trp_context *context, const struct troupe_message *msg,
     const struct troupe_smaller *smaller)
 {
-    struct troupe_message *made = trp_message_new(context, smaller->type, smaller->size,
-        msg->flags & TRP_MESSAGE_REQUEST ? TRP_MESSAGE_EXTENDED : 0);
+    bool extended = (msg->flags & (TRP_MESSAGE_REQUEST | TRP_MESSAGE_METERED)) != 0;
+    struct troupe_message *made =
+        trp_message_new(context, smaller->type, smaller->size, extended ? TRP_MESSAGE_EXTENDED : 0);
 
     if (made != NULL) {
         memcpy(trp_message_body(made), smaller->body, smaller->size);
@@ -121,8 +124,10 @@ static uint32_t margin_of(const struct troupe_behaviour *behaviour)
 }
 
 /* `made`, which is in the place of `msg`, has no room either: what it refers to is its own. */
-static void unmake(struct trp_context *context, struct troupe_message *made)
+static void unmake(
+    struct trp_context *context, struct troupe_message *made, struct troupe_message *msg)
 {
+    trp_message_move_permit(made, msg);
     trp_message_empty(made);
     trp_message_free(&context->pool, made);
 }
@@ -142,11 +147,12 @@ static bool shrink(struct trp_context *context, struct troupe_actor *actor, trou
     if (made == NULL) {
         return false;
     }
+    trp_message_move_permit(msg, made);
     again.first = made;
     again.last = made;
     again.bytes = trp_message_weight(made);
     if (trp_send_again(context, &again, margin_of(actor->behaviour)) < 0) {
-        unmake(context, made);
+        unmake(context, made, msg);
         return false;
     }
     /* Whoever asked will hear of the other one. */
