@@ -339,6 +339,31 @@ static inline int point_request(
     return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION) ? point(context, actor, msg) : TROUPE_OK;
 }
 
+/* It was pointed elsewhere, and is refused: whoever tried to send it has it still, and runs.  If it is that one's own its record is
+ * about to be closed. */
+static TRP_NOINLINE void point_back(
+    struct trp_context *context, const struct troupe_message *request)
+{
+    uint64_t edge = edge_of(request);
+    struct troupe_actor *asker =
+        edge != 0 ? trp_table_find(&context->runtime->table, request->sender) : NULL;
+    struct trp_aim aim;
+
+    if (asker == NULL || asker == context->current) {
+        return;
+    }
+    if (context->current == NULL) {
+        /* A foreign thread, which nobody follows. */
+        trp_pressure_rest(asker, edge);
+        return;
+    }
+    aim = (struct trp_aim){.to = trp_actor_pid(context->current)};
+    /* It does not wait, so no ring is closed. */
+    if (trp_pressure_wait(context, asker, edge, &aim) < 0) {
+        trp_pressure_rest(asker, edge);
+    }
+}
+
 /* One in a batch goes where nobody follows it. */
 static TRP_NOINLINE void lose_sight(struct trp_context *context, const struct troupe_message *msg)
 {
@@ -572,6 +597,20 @@ static int shelve(struct trp_context *context, struct troupe_actor *actor, struc
     return TROUPE_OK;
 }
 
+/* One message that may be a request: pointed first, since it may be answered as soon as it is there. */
+static TRP_NOINLINE int shelve_request(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *msg)
+{
+    int error;
+
+    TROUPE_TRY(point_request(context, actor, msg));
+    error = shelve(context, actor, shelf_of(actor), msg, 1);
+    if (error < 0 && msg->kind == TRP_MESSAGE_QUESTION) {
+        point_back(context, msg);
+    }
+    return error;
+}
+
 static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, struct troupe_message *last, uint32_t count)
 {
@@ -624,10 +663,8 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
         return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
     }
     if (shelf_of(actor) != NULL) {
-        if (refused->count == 1) {
-            TROUPE_TRY(point_request(context, actor, first));
-        }
-        return shelve(context, actor, shelf_of(actor), first, refused->count);
+        return refused->count == 1 ? shelve_request(context, actor, first)
+                                   : shelve(context, actor, shelf_of(actor), first, refused->count);
     }
     TROUPE_TRY(margin > 0 ? admit_into_margin(
                                 actor, margin, refused->count, weigh(actor, first, refused->count))
@@ -666,7 +703,7 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
     struct troupe_message *last = request;
-    struct trp_shelf *shelf;
+    bool shelved;
     int error;
 
     trp_count(&context->counters.sent, 1);
@@ -674,15 +711,13 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
         error = send_elsewhere(context, to, request, 1, trp_message_weight(request));
         return error < 0 ? refused(context, to, request, request, 1, error) : TROUPE_OK;
     }
-    shelf = shelf_of(actor);
-    error = shelf != NULL ? point(context, actor, request) : admit_request(context, actor, request);
-    if (shelf != NULL && error == TROUPE_OK) {
-        error = shelve(context, actor, shelf, request, 1);
-    }
+    shelved = shelf_of(actor) != NULL;
+    error =
+        shelved ? shelve_request(context, actor, request) : admit_request(context, actor, request);
     if (trp_unlikely(error < 0)) {
         return refused(context, trp_actor_pid(actor), request, request, 1, error);
     }
-    if (shelf != NULL) {
+    if (trp_unlikely(shelved)) {
         return TROUPE_OK;
     }
     stamp(context, actor, &request, &last, 1);
@@ -1392,9 +1427,10 @@ int troupe_send_batch(
     context = trp_context_of(self);
     bytes = chain(context, msgs, count);
     error = trp_send_charged(context, to, msgs[0], msgs[count - 1], (uint32_t)count, bytes);
-    if (error < 0) {
-        for (size_t i = 0; i < count; i++) {
-            take_back(context, held_of(self), msgs[i]);
+    for (size_t i = 0; error < 0 && i < count; i++) {
+        take_back(context, held_of(self), msgs[i]);
+        if (trp_unlikely(trp_message_is_held(msgs[i]))) {
+            point_back(context, msgs[i]);
         }
     }
     return error;
