@@ -303,18 +303,24 @@ static int admit_into_margin(
 
 /* ---- requests on whose answer somebody waits ---- */
 
-/* One that was admitted is about to be placed at `actor`: whoever waits for its answer waits for that one from here on.
- * TROUPE_EDEADLK: that would close a ring; its room was given back. */
+/* One is about to be placed at `actor`: whoever waits for its answer waits for that one from here on.  `out_asker`: under a
+ * lock, where a ring is not reported; whose it is, then.  Or NULL.  TROUPE_EDEADLK: that would close a ring. */
 static TRP_NOINLINE int point_edge(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, uint64_t edge)
+    const struct troupe_message *request, uint64_t edge, troupe_pid *out_asker)
 {
     struct troupe_actor *asker = trp_table_find(&context->runtime->table, request->sender);
     struct trp_aim aim = {.to = trp_actor_pid(actor)};
-    int error = asker != NULL ? trp_pressure_wait(context, asker, edge, &aim) : TROUPE_OK;
+    bool ring = false;
+    int error;
 
-    if (error < 0 && shelf_of(actor) == NULL) {
-        trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
+    if (asker == NULL) {
+        return TROUPE_OK;
     }
+    if (out_asker == NULL) {
+        return trp_pressure_wait(context, asker, edge, &aim);
+    }
+    error = trp_pressure_wait_quietly(context, asker, edge, &aim, &ring);
+    *out_asker = ring ? request->sender : TROUPE_NOBODY;
     return error;
 }
 
@@ -324,19 +330,40 @@ static inline uint64_t edge_of(const struct troupe_message *msg)
     return msg->flags & TRP_MESSAGE_REQUEST ? trp_send_edge(msg) : 0;
 }
 
-static inline int point(
-    struct trp_context *context, struct troupe_actor *actor, const struct troupe_message *request)
+/* It was admitted: if it is refused now its room was given back. */
+static inline int point(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *request, troupe_pid *out_asker)
 {
     uint64_t edge = edge_of(request);
+    int error;
 
-    return trp_unlikely(edge != 0) ? point_edge(context, actor, request, edge) : TROUPE_OK;
+    if (trp_likely(edge == 0)) {
+        return TROUPE_OK;
+    }
+    error = point_edge(context, actor, request, edge, out_asker);
+    if (error < 0) {
+        trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
+    }
+    return error;
 }
 
 /* The same of any message. */
-static inline int point_request(
-    struct trp_context *context, struct troupe_actor *actor, const struct troupe_message *msg)
+static inline int point_request(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *msg, troupe_pid *out_asker)
 {
-    return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION) ? point(context, actor, msg) : TROUPE_OK;
+    return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION) ? point(context, actor, msg, out_asker)
+                                                           : TROUPE_OK;
+}
+
+/* The lock was given back. */
+static void report_ring(struct trp_context *context, troupe_pid asker)
+{
+    struct troupe_actor *actor =
+        asker != TROUPE_NOBODY ? trp_table_find(&context->runtime->table, asker) : NULL;
+
+    if (actor != NULL) {
+        trp_pressure_report(context, actor);
+    }
 }
 
 /* It was pointed elsewhere, and is refused: whoever tried to send it has it still, and runs.  If it is that one's own its record is
@@ -403,8 +430,9 @@ struct parcel {
     uint64_t bytes;
     bool waited; /* by a waiter whose turn it is */
     struct trp_passage passage;
-    bool scheduled; /* we own the token: it is to be queued */
-    bool signalled; /* it is to be told that something goes before its queue */
+    bool scheduled;    /* we own the token: it is to be queued */
+    bool signalled;    /* it is to be told that something goes before its queue */
+    troupe_pid ringed; /* whose wait closes a ring, which is to be reported; or TROUPE_NOBODY */
 };
 
 /* The last one of `count`. */
@@ -440,7 +468,7 @@ static int pass(struct trp_context *context, struct troupe_actor *actor, struct 
     parcel->bytes = weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
     if (parcel->count == 1) {
-        TROUPE_TRY(point_request(context, actor, parcel->first));
+        TROUPE_TRY(point_request(context, actor, parcel->first, &parcel->ringed));
     }
     last = last_of(parcel->first, parcel->count);
     stamp(context, actor, &parcel->first, &last, parcel->count);
@@ -488,6 +516,7 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
         trp_lock_take(&extra->lock);
         error = pass(context, actor, extra, &parcel);
         trp_lock_give(&extra->lock);
+        report_ring(context, parcel.ringed);
     }
     if (error == TROUPE_OK) {
         /* The reader may be through with it by now: then it tells that the queue is short when it has handled the next one. */
@@ -601,11 +630,14 @@ static int shelve(struct trp_context *context, struct troupe_actor *actor, struc
 static TRP_NOINLINE int shelve_request(
     struct trp_context *context, struct troupe_actor *actor, struct troupe_message *msg)
 {
+    uint64_t edge = msg->kind == TRP_MESSAGE_QUESTION ? edge_of(msg) : 0;
     int error;
 
-    TROUPE_TRY(point_request(context, actor, msg));
+    if (edge != 0) {
+        TROUPE_TRY(point_edge(context, actor, msg, edge, NULL));
+    }
     error = shelve(context, actor, shelf_of(actor), msg, 1);
-    if (error < 0 && msg->kind == TRP_MESSAGE_QUESTION) {
+    if (error < 0 && edge != 0) {
         point_back(context, msg);
     }
     return error;
@@ -670,7 +702,7 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
                                 actor, margin, refused->count, weigh(actor, first, refused->count))
                           : admit_with_care(context, actor, first, refused->count));
     if (refused->count == 1) {
-        int error = point_request(context, actor, first);
+        int error = point_request(context, actor, first, NULL);
 
         if (error < 0) {
             look_again(context, actor);
@@ -691,7 +723,7 @@ static int admit_request(
                     : admit(context, actor, 1, trp_message_weight(request), false);
 
     if (error == TROUPE_OK) {
-        error = point(context, actor, request);
+        error = point(context, actor, request, NULL);
         if (error < 0) {
             look_again(context, actor);
         }
@@ -945,7 +977,7 @@ static int enter(struct trp_context *context, struct troupe_actor *actor, struct
         return pass(context, actor, extra, parcel);
     }
     TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
-    TROUPE_TRY(point_request(context, actor, parcel->first));
+    TROUPE_TRY(point_request(context, actor, parcel->first, &parcel->ringed));
     stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;
     return TROUPE_OK;
@@ -1060,6 +1092,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         aim(context, actor, extra, waiter, first ? 0 : line - 1);
     }
     trp_lock_give(&extra->lock);
+    report_ring(context, parcel.ringed);
     if (error == TROUPE_OK) {
         if (has_mark(actor)) {
             pass_mark(actor);

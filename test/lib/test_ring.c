@@ -1143,6 +1143,44 @@ Test(ring, one_that_is_let_be_is_reported_and_ends_in_time, .timeout = 60)
     }
 }
 
+static _Atomic troupe_pid told_through;
+
+static void tell_through(struct stage *stage)
+{
+    stage_send(stage, told_through, &number, &(uint64_t){7});
+}
+
+static int make_alias(struct troupe_actor *self, void *arg)
+{
+    return troupe_alias(self, TROUPE_ALIAS_EXPLICIT, 0, arg);
+}
+
+/* Nor is it reported under a lock that a sender takes. */
+Test(ring, who_is_told_of_one_may_send_through_the_alias_that_closed_it, .timeout = 20)
+{
+    FOR_EACH_KIND(i)
+    {
+        struct member a, b;
+        struct stage stage;
+
+        stage_open_with(&stage,
+            &(struct troupe_runtime_options){.workers = kinds[i], .on_ring = TROUPE_RING_LOG});
+        join_stage(&stage, &a, &alpha, say_ok);
+        join_stage(&stage, &b, &beta, call_on);
+        a.to = b.pid;
+        cr_assert_eq(stage_do(&stage, a.pid, make_alias, &b.to), TROUPE_OK);
+        told_through = b.to;
+        stage.on_report = tell_through;
+        b.wait_ms = 5;
+        stage_tell(&stage, a.pid, do_call, &a);
+        STAGE_AWAIT(&stage, a.done && a.seen == 1);
+        cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_RING), 1);
+        cr_assert_eq(stage.facts[TROUPE_REPORT_RING].count, 2);
+        cr_assert_eq(stage.facts[TROUPE_REPORT_RING].pid, b.pid);
+        stage_close(&stage);
+    }
+}
+
 Test(ring, who_would_close_one_fails_if_that_is_wanted, .timeout = 60)
 {
     FOR_EACH_KIND(i)
