@@ -452,6 +452,7 @@ static struct troupe_message *last_of(struct troupe_message *first, uint32_t cou
 static int pass(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
     struct parcel *parcel)
 {
+    bool batch = parcel->count > 1;
     struct troupe_message *last;
 
     if (extra->shut || !trp_hooks.find_alias(extra, parcel->to, &parcel->passage)) {
@@ -467,7 +468,7 @@ static int pass(struct trp_context *context, struct troupe_actor *actor, struct 
     }
     parcel->bytes = weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
-    if (parcel->count == 1) {
+    if (!batch) {
         TROUPE_TRY(point_request(context, actor, parcel->first, &parcel->ringed));
     }
     last = last_of(parcel->first, parcel->count);

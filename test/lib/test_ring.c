@@ -633,6 +633,42 @@ Test(ring, who_cannot_pass_a_request_on_in_a_batch_is_waited_for, .timeout = 20)
     expect_waited_for(&third, send_in_full_batch, TROUPE_EFULL);
 }
 
+static int make_alias_once(struct troupe_actor *self, void *arg)
+{
+    return troupe_alias(self, TROUPE_ALIAS_REPLY, 0, arg);
+}
+
+static int send_back_in_batch(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    struct troupe_message *msgs[2];
+
+    TROUPE_TRY(troupe_take(self, msg, &msgs[0]));
+    msgs[1] = stage_message(member->stage, &number, &(uint64_t){1});
+    member->status = troupe_send_batch(self, member->to, msgs, 2);
+    return TROUPE_OK;
+}
+
+/* Of the batch only the first message goes through: it is one of a batch nevertheless. */
+Test(ring, what_is_sent_in_a_batch_through_an_alias_that_ends_with_it_is_lost_sight_of,
+    .timeout = 20)
+{
+    struct member a, b;
+    struct stage stage;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    join_stage(&stage, &a, &alpha, say_ok);
+    join_stage(&stage, &b, &beta, send_back_in_batch);
+    cr_assert_eq(stage_do(&stage, a.pid, make_alias_once, &b.to), TROUPE_OK);
+    a.to = b.pid;
+    a.wait_ms = 5;
+    stage_tell(&stage, a.pid, do_call, &a);
+    STAGE_AWAIT(&stage, a.done);
+    cr_assert_eq(b.status, TROUPE_OK, "%s", troupe_strerror(b.status));
+    cr_assert(a.status == TROUPE_ETIMEDOUT || a.status == TROUPE_EEXPIRED);
+    stage_close(&stage);
+}
+
 static int fill_two_and_delegate(
     struct troupe_actor *self, struct member *member, struct troupe_message *msg)
 {
