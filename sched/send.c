@@ -1067,12 +1067,13 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     if (actor == NULL) {
         return TROUPE_EGONE;
     }
-    waiter->bytes = weigh(actor, waiter->msg, 1);
-    parcel.bytes = waiter->bytes;
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
     trp_lock_take(&extra->lock);
+    /* Under lock: whoever gives room reads it of one that is in line. */
+    waiter->bytes = weigh(actor, waiter->msg, 1);
+    parcel.bytes = waiter->bytes;
     /* relaxed: under the lock, as its writer is. */
     waited = waiter->registered && !atomic_load_explicit(&waiter->called, memory_order_relaxed);
     first = line_up(actor, extra, waiter);
