@@ -397,6 +397,7 @@ static bool begin_waiting(struct trp_edge *edge, uint64_t number)
     }
 }
 
+/* Whether an edge that stands closes a ring.  `out_ring` as in refuse(). */
 static int look(
     struct trp_context *context, struct troupe_actor *actor, uint64_t number, bool *out_ring)
 {
