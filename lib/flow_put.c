@@ -229,7 +229,7 @@ static int put_all(struct trp_flows *flows, struct trp_outlet *outlet, const str
 static bool is_item(const struct troupe_actor *self, const struct trp_outlet *outlet,
     const struct troupe_message *msg)
 {
-    return msg != NULL && msg != self->current && msg->kind == TRP_MESSAGE_PLAIN &&
+    return msg != NULL && msg != self->current && msg->kind == trp_message_kind_unasked(msg) &&
            (msg->flags & TRP_MESSAGE_REQUEST) == 0 && msg->type == outlet->options.type &&
            trp_message_runtime(msg) == self->runtime;
 }

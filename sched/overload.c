@@ -50,10 +50,14 @@ static int redirect(
     struct trp_context *context, struct troupe_actor *actor, const struct trp_refused *refused)
 {
     struct trp_refused again = *refused;
+    int error = TROUPE_EFULL;
 
     again.to = target_of(context, actor);
-    if (again.to == TROUPE_NOBODY || trp_send_again(context, &again, 0) < 0) {
-        return TROUPE_EFULL;
+    if (again.to != TROUPE_NOBODY) {
+        error = trp_send_again(context, &again, 0);
+    }
+    if (error < 0) {
+        return error == TROUPE_EDEADLK ? error : TROUPE_EFULL;
     }
     count(&trp_actor_overload(actor)->redirected, refused->count);
     return TROUPE_OK;
@@ -91,6 +95,8 @@ static void inherit(struct troupe_message *msg, const struct troupe_message *fro
         trp_list_init(&trp_message_extension(msg)->held);
         msg->kind = from->kind;
         msg->flags |= TRP_MESSAGE_REQUEST;
+    } else if (from->flags & TRP_MESSAGE_METERED) {
+        trp_message_set_unasked(msg, trp_message_extension(from)->deadline_ms);
     }
 }
 
@@ -98,8 +104,9 @@ static void inherit(struct troupe_message *msg, const struct troupe_message *fro
 static struct troupe_message *make(struct trp_context *context, const struct troupe_message *msg,
     const struct troupe_smaller *smaller)
 {
-    struct troupe_message *made = trp_message_new(context, smaller->type, smaller->size,
-        msg->flags & TRP_MESSAGE_REQUEST ? TRP_MESSAGE_EXTENDED : 0);
+    bool extended = (msg->flags & (TRP_MESSAGE_REQUEST | TRP_MESSAGE_METERED)) != 0;
+    struct troupe_message *made =
+        trp_message_new(context, smaller->type, smaller->size, extended ? TRP_MESSAGE_EXTENDED : 0);
 
     if (made != NULL) {
         memcpy(trp_message_body(made), smaller->body, smaller->size);
@@ -121,40 +128,45 @@ static uint32_t margin_of(const struct troupe_behaviour *behaviour)
 }
 
 /* `made`, which is in the place of `msg`, has no room either: what it refers to is its own. */
-static void unmake(struct trp_context *context, struct troupe_message *made)
+static void unmake(
+    struct trp_context *context, struct troupe_message *made, struct troupe_message *msg)
 {
+    trp_message_move_permit(made, msg);
     trp_message_empty(made);
     trp_message_free(&context->pool, made);
 }
 
-/* Sends something smaller in place of `msg`, which ends.  False: it is as it was. */
-static bool shrink(struct trp_context *context, struct troupe_actor *actor, troupe_pid to,
+/* Sends something smaller in place of `msg`, which ends.  TROUPE_EFULL, TROUPE_EDEADLK: it is as it was. */
+static int shrink(struct trp_context *context, struct troupe_actor *actor, troupe_pid to,
     struct troupe_message *msg)
 {
     struct troupe_smaller smaller;
     struct troupe_message *made;
     struct trp_refused again = {.to = to, .count = 1};
+    int error;
 
     if (!transform(actor, msg, &smaller)) {
-        return false;
+        return TROUPE_EFULL;
     }
     made = make(context, msg, &smaller);
     if (made == NULL) {
-        return false;
+        return TROUPE_EFULL;
     }
+    trp_message_move_permit(msg, made);
     again.first = made;
     again.last = made;
     again.bytes = trp_message_weight(made);
-    if (trp_send_again(context, &again, margin_of(actor->behaviour)) < 0) {
-        unmake(context, made);
-        return false;
+    error = trp_send_again(context, &again, margin_of(actor->behaviour));
+    if (error < 0) {
+        unmake(context, made, msg);
+        return error == TROUPE_EDEADLK ? error : TROUPE_EFULL;
     }
     /* Whoever asked will hear of the other one. */
     msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
     trp_message_empty(msg);
     trp_message_free(&context->pool, msg);
     count(&trp_actor_overload(actor)->transformed, 1);
-    return true;
+    return TROUPE_OK;
 }
 
 /* ---- one by one ---- */
@@ -168,17 +180,25 @@ static bool fits_alone(struct trp_context *context, troupe_pid to, struct troupe
     return trp_send_again(context, &again, 0) == TROUPE_OK;
 }
 
-static void transform_each(
+/* TROUPE_EDEADLK: a single one, by which a ring would be closed. */
+static int transform_each(
     struct trp_context *context, struct troupe_actor *actor, struct trp_refused refused)
 {
     for (uint32_t i = 0; i < refused.count; i++) {
         struct troupe_message *msg = next_of(&refused);
+        int error = TROUPE_OK;
 
-        if ((refused.count == 1 || !fits_alone(context, refused.to, msg)) &&
-            !shrink(context, actor, refused.to, msg)) {
+        if (refused.count == 1 || !fits_alone(context, refused.to, msg)) {
+            error = shrink(context, actor, refused.to, msg);
+        }
+        if (error == TROUPE_EDEADLK && refused.count == 1) {
+            return error;
+        }
+        if (error < 0) {
             trp_letter_shed(context, actor, msg, TROUPE_SHED_TRANSFORM);
         }
     }
+    return TROUPE_OK;
 }
 
 static void drop_each(
@@ -236,8 +256,7 @@ int trp_overload_act(struct trp_context *context, const struct trp_refused *refu
         drop_each(context, actor, *refused);
         return TROUPE_OK;
     case TROUPE_OVERLOAD_TRANSFORM:
-        transform_each(context, actor, *refused);
-        return TROUPE_OK;
+        return transform_each(context, actor, *refused);
     case TROUPE_OVERLOAD_REDIRECT:
         return redirect(context, actor, refused);
     case TROUPE_OVERLOAD_EXIT:

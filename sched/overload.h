@@ -31,7 +31,8 @@ struct trp_refused {
     uint64_t bytes;
 };
 
-/** TROUPE_OK: they are dealt with, whatever that means.  TROUPE_EFULL: they are still the sender's.  Under no lock. */
+/** TROUPE_OK: they are dealt with, whatever that means.  Still the sender's: TROUPE_EFULL; TROUPE_EDEADLK, of one request on whose
+ * answer somebody would wait in a ring where the policy has it go.  Under no lock. */
 TROUPE_CHECKED int trp_overload_act(struct trp_context *context, const struct trp_refused *refused);
 
 /** The reader gives back `given` of its room, as in the charge: notes how full the mailbox has been.  `actor` has a policy. */

@@ -334,15 +334,19 @@ static void report(struct trp_context *context, struct troupe_actor *actor, cons
     }
 }
 
-/* It is the victim. */
-static int refuse(
-    struct trp_context *context, struct troupe_actor *actor, uint64_t number, const struct way *way)
+/* It is the victim.  `out_ring`: as of trp_pressure_wait_quietly(), or NULL. */
+static int refuse(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
+    const struct way *way, bool *out_ring)
 {
     struct trp_edge *edge = edge_of(actor);
     uint64_t word;
 
     if (context->runtime->options.on_ring == TROUPE_RING_LOG) {
-        report(context, actor, way);
+        if (out_ring != NULL) {
+            *out_ring = true;
+        } else {
+            report(context, actor, way);
+        }
         word = word_of(edge);
         if (is_of(word, number) && state_of(word) == TRP_EDGE_CLAIMED) {
             (void)swap(edge, word, with_state(word, TRP_EDGE_WAITING));
@@ -403,7 +407,9 @@ static bool begin_waiting(struct trp_edge *edge, uint64_t number)
     }
 }
 
-int trp_pressure_look(struct trp_context *context, struct troupe_actor *actor, uint64_t number)
+/* Whether an edge that stands closes a ring.  `out_ring` as in refuse(). */
+static int look(
+    struct trp_context *context, struct troupe_actor *actor, uint64_t number, bool *out_ring)
 {
     struct trp_edge *edge = edge_of(actor);
     struct way way;
@@ -428,14 +434,36 @@ int trp_pressure_look(struct trp_context *context, struct troupe_actor *actor, u
         /* Somebody else saw the ring: now it is all there. */
         follow(context->runtime, trp_actor_pid(actor), &way);
     }
-    return refuse(context, actor, number, &way);
+    return refuse(context, actor, number, &way, out_ring);
+}
+
+int trp_pressure_look(struct trp_context *context, struct troupe_actor *actor, uint64_t number)
+{
+    return look(context, actor, number, NULL);
 }
 
 int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
     const struct trp_aim *aim)
 {
     trp_pressure_point(actor, number, aim);
-    return trp_pressure_look(context, actor, number);
+    return look(context, actor, number, NULL);
+}
+
+int trp_pressure_wait_quietly(struct trp_context *context, struct troupe_actor *actor,
+    uint64_t number, const struct trp_aim *aim, bool *out_ring)
+{
+    trp_pressure_point(actor, number, aim);
+    return look(context, actor, number, out_ring);
+}
+
+void trp_pressure_report(struct trp_context *context, struct troupe_actor *actor)
+{
+    struct way way;
+
+    follow(context->runtime, trp_actor_pid(actor), &way);
+    if (way.closed || way.too_long) {
+        report(context, actor, &way);
+    }
 }
 
 void trp_pressure_rest(struct troupe_actor *actor, uint64_t number)

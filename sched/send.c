@@ -303,18 +303,24 @@ static int admit_into_margin(
 
 /* ---- requests on whose answer somebody waits ---- */
 
-/* One that was admitted is about to be placed at `actor`: whoever waits for its answer waits for that one from here on.
- * TROUPE_EDEADLK: that would close a ring; its room was given back. */
+/* One is about to be placed at `actor`: whoever waits for its answer waits for that one from here on.  `out_asker`: under a
+ * lock, where a ring is not reported; whose it is, then.  Or NULL.  TROUPE_EDEADLK: that would close a ring. */
 static TRP_NOINLINE int point_edge(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, uint64_t edge)
+    const struct troupe_message *request, uint64_t edge, troupe_pid *out_asker)
 {
     struct troupe_actor *asker = trp_table_find(&context->runtime->table, request->sender);
     struct trp_aim receiver = {.to = trp_actor_pid(actor)};
-    int error = asker != NULL ? trp_pressure_wait(context, asker, edge, &receiver) : TROUPE_OK;
+    bool ring = false;
+    int error;
 
-    if (error < 0 && shelf_of(actor) == NULL) {
-        trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
+    if (asker == NULL) {
+        return TROUPE_OK;
     }
+    if (out_asker == NULL) {
+        return trp_pressure_wait(context, asker, edge, &receiver);
+    }
+    error = trp_pressure_wait_quietly(context, asker, edge, &receiver, &ring);
+    *out_asker = ring ? request->sender : TROUPE_NOBODY;
     return error;
 }
 
@@ -324,19 +330,65 @@ static inline uint64_t edge_of(const struct troupe_message *msg)
     return msg->flags & TRP_MESSAGE_REQUEST ? trp_send_edge(msg) : 0;
 }
 
-static inline int point(
-    struct trp_context *context, struct troupe_actor *actor, const struct troupe_message *request)
+/* It was admitted: if it is refused now its room was given back. */
+static inline int point(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *request, troupe_pid *out_asker)
 {
     uint64_t edge = edge_of(request);
+    int error;
 
-    return trp_unlikely(edge != 0) ? point_edge(context, actor, request, edge) : TROUPE_OK;
+    if (trp_likely(edge == 0)) {
+        return TROUPE_OK;
+    }
+    error = point_edge(context, actor, request, edge, out_asker);
+    if (error < 0) {
+        trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
+    }
+    return error;
 }
 
 /* The same of any message. */
-static inline int point_request(
-    struct trp_context *context, struct troupe_actor *actor, const struct troupe_message *msg)
+static inline int point_request(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *msg, troupe_pid *out_asker)
 {
-    return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION) ? point(context, actor, msg) : TROUPE_OK;
+    return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION) ? point(context, actor, msg, out_asker)
+                                                           : TROUPE_OK;
+}
+
+/* The lock was given back. */
+static void report_ring(struct trp_context *context, troupe_pid asker)
+{
+    struct troupe_actor *actor =
+        asker != TROUPE_NOBODY ? trp_table_find(&context->runtime->table, asker) : NULL;
+
+    if (actor != NULL) {
+        trp_pressure_report(context, actor);
+    }
+}
+
+/* It was pointed elsewhere, and is refused: whoever tried to send it has it still, and runs.  If it is that one's own its record is
+ * about to be closed. */
+static TRP_NOINLINE void point_back(
+    struct trp_context *context, const struct troupe_message *request)
+{
+    uint64_t edge = edge_of(request);
+    struct troupe_actor *asker =
+        edge != 0 ? trp_table_find(&context->runtime->table, request->sender) : NULL;
+    struct trp_aim here;
+
+    if (asker == NULL || asker == context->current) {
+        return;
+    }
+    if (context->current == NULL) {
+        /* A foreign thread, which nobody follows. */
+        trp_pressure_rest(asker, edge);
+        return;
+    }
+    here = (struct trp_aim){.to = trp_actor_pid(context->current)};
+    /* It does not wait, so no ring is closed. */
+    if (trp_pressure_wait(context, asker, edge, &here) < 0) {
+        trp_pressure_rest(asker, edge);
+    }
 }
 
 /* One in a batch goes where nobody follows it. */
@@ -378,8 +430,9 @@ struct parcel {
     uint64_t bytes;
     bool waited; /* by a waiter whose turn it is */
     struct trp_passage passage;
-    bool scheduled; /* we own the token: it is to be queued */
-    bool signalled; /* it is to be told that something goes before its queue */
+    bool scheduled;    /* we own the token: it is to be queued */
+    bool signalled;    /* it is to be told that something goes before its queue */
+    troupe_pid ringed; /* whose wait closes a ring, which is to be reported; or TROUPE_NOBODY */
 };
 
 /* The last one of `count`. */
@@ -399,6 +452,7 @@ static struct troupe_message *last_of(struct troupe_message *first, uint32_t cou
 static int pass(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
     struct parcel *parcel)
 {
+    bool batch = parcel->count > 1;
     struct troupe_message *last;
 
     if (extra->shut || !trp_hooks.find_alias(extra, parcel->to, &parcel->passage)) {
@@ -414,8 +468,8 @@ static int pass(struct trp_context *context, struct troupe_actor *actor, struct 
     }
     parcel->bytes = weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
-    if (parcel->count == 1) {
-        TROUPE_TRY(point_request(context, actor, parcel->first));
+    if (!batch) {
+        TROUPE_TRY(point_request(context, actor, parcel->first, &parcel->ringed));
     }
     last = last_of(parcel->first, parcel->count);
     stamp(context, actor, &parcel->first, &last, parcel->count);
@@ -463,6 +517,7 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
         trp_lock_take(&extra->lock);
         error = pass(context, actor, extra, &parcel);
         trp_lock_give(&extra->lock);
+        report_ring(context, parcel.ringed);
     }
     if (error == TROUPE_OK) {
         /* The reader may be through with it by now: then it tells that the queue is short when it has handled the next one. */
@@ -572,6 +627,23 @@ static int shelve(struct trp_context *context, struct troupe_actor *actor, struc
     return TROUPE_OK;
 }
 
+/* One message that may be a request: pointed first, since it may be answered as soon as it is there. */
+static TRP_NOINLINE int shelve_request(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *msg)
+{
+    uint64_t edge = msg->kind == TRP_MESSAGE_QUESTION ? edge_of(msg) : 0;
+    int error;
+
+    if (edge != 0) {
+        TROUPE_TRY(point_edge(context, actor, msg, edge, NULL));
+    }
+    error = shelve(context, actor, shelf_of(actor), msg, 1);
+    if (error < 0 && edge != 0) {
+        point_back(context, msg);
+    }
+    return error;
+}
+
 static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, struct troupe_message *last, uint32_t count)
 {
@@ -624,16 +696,14 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
         return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
     }
     if (shelf_of(actor) != NULL) {
-        if (refused->count == 1) {
-            TROUPE_TRY(point_request(context, actor, first));
-        }
-        return shelve(context, actor, shelf_of(actor), first, refused->count);
+        return refused->count == 1 ? shelve_request(context, actor, first)
+                                   : shelve(context, actor, shelf_of(actor), first, refused->count);
     }
     TROUPE_TRY(margin > 0 ? admit_into_margin(
                                 actor, margin, refused->count, weigh(actor, first, refused->count))
                           : admit_with_care(context, actor, first, refused->count));
     if (refused->count == 1) {
-        int error = point_request(context, actor, first);
+        int error = point_request(context, actor, first, NULL);
 
         if (error < 0) {
             look_again(context, actor);
@@ -654,7 +724,7 @@ static int admit_request(
                     : admit(context, actor, 1, trp_message_weight(request), false);
 
     if (error == TROUPE_OK) {
-        error = point(context, actor, request);
+        error = point(context, actor, request, NULL);
         if (error < 0) {
             look_again(context, actor);
         }
@@ -666,7 +736,7 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
     struct troupe_message *last = request;
-    struct trp_shelf *shelf;
+    bool shelved;
     int error;
 
     trp_count(&context->counters.sent, 1);
@@ -674,15 +744,13 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
         error = send_elsewhere(context, to, request, 1, trp_message_weight(request));
         return error < 0 ? refused(context, to, request, request, 1, error) : TROUPE_OK;
     }
-    shelf = shelf_of(actor);
-    error = shelf != NULL ? point(context, actor, request) : admit_request(context, actor, request);
-    if (shelf != NULL && error == TROUPE_OK) {
-        error = shelve(context, actor, shelf, request, 1);
-    }
+    shelved = shelf_of(actor) != NULL;
+    error =
+        shelved ? shelve_request(context, actor, request) : admit_request(context, actor, request);
     if (trp_unlikely(error < 0)) {
         return refused(context, trp_actor_pid(actor), request, request, 1, error);
     }
-    if (shelf != NULL) {
+    if (trp_unlikely(shelved)) {
         return TROUPE_OK;
     }
     stamp(context, actor, &request, &last, 1);
@@ -910,7 +978,7 @@ static int enter(struct trp_context *context, struct troupe_actor *actor, struct
         return pass(context, actor, extra, parcel);
     }
     TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
-    TROUPE_TRY(point_request(context, actor, parcel->first));
+    TROUPE_TRY(point_request(context, actor, parcel->first, &parcel->ringed));
     stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;
     return TROUPE_OK;
@@ -999,12 +1067,13 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     if (actor == NULL) {
         return TROUPE_EGONE;
     }
-    waiter->bytes = weigh(actor, waiter->msg, 1);
-    parcel.bytes = waiter->bytes;
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
     trp_lock_take(&extra->lock);
+    /* Under lock: whoever gives room reads it of one that is in line. */
+    waiter->bytes = weigh(actor, waiter->msg, 1);
+    parcel.bytes = waiter->bytes;
     /* relaxed: under the lock, as its writer is. */
     waited = waiter->registered && !atomic_load_explicit(&waiter->called, memory_order_relaxed);
     first = line_up(actor, extra, waiter);
@@ -1025,6 +1094,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         aim(context, actor, extra, waiter, first ? 0 : line - 1);
     }
     trp_lock_give(&extra->lock);
+    report_ring(context, parcel.ringed);
     if (error == TROUPE_OK) {
         if (has_mark(actor)) {
             pass_mark(actor);
@@ -1392,9 +1462,10 @@ int troupe_send_batch(
     context = trp_context_of(self);
     bytes = chain(context, msgs, count);
     error = trp_send_charged(context, to, msgs[0], msgs[count - 1], (uint32_t)count, bytes);
-    if (error < 0) {
-        for (size_t i = 0; i < count; i++) {
-            take_back(context, held_of(self), msgs[i]);
+    for (size_t i = 0; error < 0 && i < count; i++) {
+        take_back(context, held_of(self), msgs[i]);
+        if (trp_unlikely(trp_message_is_held(msgs[i]))) {
+            point_back(context, msgs[i]);
         }
     }
     return error;

@@ -12,12 +12,13 @@
  *     }
  *     error = troupe_permit_attach(permit, &request);    // it travels with the message from here on
  *
- * A permit that was attached goes where its message goes: through troupe_take(), troupe_forward(), troupe_delegate() and the
- * stash.  It returns when the answer to its message is sent, or, if the message is no request, when its handler is done with
- * it; and when the message ends on any other path: skipped because its time passed, dead, drained from an actor that died,
- * destroyed.  If its sender is refused it stays with the message.  A message that is made on behalf of another may share its
- * permit (troupe_permit_inherit()): then it returns with the last of them.  Who has no message has the permit itself, and
- * returns it: troupe_permit_return().
+ * A permit that was attached goes where its message goes: through troupe_take(), troupe_forward(), troupe_delegate(), the stash
+ * and a flow, into another mailbox that a policy sends it to, and into what a policy makes of it (overload.h).  It returns when
+ * the answer to its message is sent, or, if the message is no request, when its handler is done with it; and when the message
+ * ends on any other path: skipped because its time passed, dead, drained from an actor that died, destroyed.  If its sender is
+ * refused it stays with the message.  A message that is made on behalf of another may share its permit
+ * (troupe_permit_inherit()): then it returns with the last of them.  Who has no message has the permit itself, and returns it:
+ * troupe_permit_return().
  *
  * Why one is refused (the first that applies):
  *

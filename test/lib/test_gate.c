@@ -8,6 +8,7 @@
 
 #include <troupe/call.h>
 #include <troupe/gate.h>
+#include <troupe/overload.h>
 #include <troupe/stash.h>
 
 static const struct troupe_type work = TROUPE_TYPE(uint64_t);
@@ -486,6 +487,63 @@ Test(gate, a_permit_goes_along_when_the_duty_to_answer_is_passed_on, .timeout = 
     let_ask(&s, ask);
     cr_assert_eq(in_flight(s.gate), 1);
     cr_assert_eq(stage_do(&s.stage, s.worker.next, answer_held, &last), TROUPE_OK);
+    cr_assert_eq(s.status, TROUPE_OK);
+    close_scene(&s);
+}
+
+/* A mailbox of one message, in whose place something smaller is sent. */
+static bool to_less(const struct troupe_message *msg, struct troupe_smaller *out_smaller)
+{
+    out_smaller->type = &work;
+    out_smaller->size = sizeof(uint64_t);
+    memcpy(out_smaller->body, troupe_body(msg), sizeof(uint64_t));
+    return true;
+}
+
+static const struct troupe_overload shrinks = {
+    .policy = TROUPE_OVERLOAD_TRANSFORM, .transform = to_less};
+static const struct troupe_behaviour shrinking_worker = {.name = "shrinking worker",
+    .state_size = sizeof(struct worker *),
+    .init = worker_init,
+    .receive = worker_receive,
+    .capacity = 1,
+    .overload = &shrinks};
+
+static int hold_request(
+    struct troupe_actor *self, struct worker *worker, struct troupe_message *msg)
+{
+    return troupe_is_request(msg) ? hold(self, worker, msg) : TROUPE_OK;
+}
+
+static int fill_and_ask(struct troupe_actor *self, void *arg)
+{
+    struct scene *s = arg;
+
+    TROUPE_TRY(troupe_send(self, s->pid, &work, &(uint64_t){1}));
+    return ask(self, arg);
+}
+
+Test(gate, a_permit_goes_along_when_its_message_is_transformed, .timeout = 20)
+{
+    struct scene s;
+
+    open_scene(&s, just_work);
+    s.pid = stage_spawn(&s.stage, &shrinking_worker, &s.worker);
+    stage_run(&s.stage);
+    stage_send(&s.stage, s.pid, &work, &(uint64_t){1});
+    cr_assert_eq(troupe_try_send(s.stage.runtime, s.pid, admitted(&s)), TROUPE_OK);
+    cr_assert_eq(in_flight(s.gate), 1);
+    /* It has no room either. */
+    cr_assert_eq(troupe_try_send(s.stage.runtime, s.pid, admitted(&s)), TROUPE_OK);
+    cr_assert_eq(in_flight(s.gate), 1);
+    stage_run(&s.stage);
+    cr_assert_eq(s.worker.handled, 2);
+    cr_assert_eq(s.worker.in_flight, 1, "it did not go along");
+    cr_assert_eq(in_flight(s.gate), 0);
+    s.worker.work = hold_request;
+    let_ask(&s, fill_and_ask);
+    cr_assert_eq(s.worker.in_flight, 1, "it did not go along with the request");
+    cr_assert_eq(stage_do(&s.stage, s.pid, answer_held, &s.worker), TROUPE_OK);
     cr_assert_eq(s.status, TROUPE_OK);
     close_scene(&s);
 }

@@ -547,6 +547,213 @@ Test(ring, who_asked_is_told_when_its_request_would_be_passed_on_into_a_ring, .t
     }
 }
 
+/* ---- requests that cannot be passed on: who has them is waited for as before ---- */
+
+struct full_body {
+    char bytes[1500];
+};
+
+static const struct troupe_type large = TROUPE_TYPE(struct full_body);
+static const struct troupe_overload newest = {.policy = TROUPE_OVERLOAD_DROP_OLDEST};
+static const struct troupe_overload redirects = {
+    .policy = TROUPE_OVERLOAD_REDIRECT, .redirect = "elsewhere"};
+static const struct troupe_behaviour shelved = {.name = "shelved",
+    .receive = stage_puppet_receive,
+    .capacity = ROOM,
+    .capacity_bytes = 1024,
+    .overload = &newest};
+static const struct troupe_behaviour redirecting = {.name = "redirecting",
+    .state_size = sizeof(struct member *),
+    .init = member_init,
+    .receive = member_receive,
+    .may_wait = true,
+    .capacity = ROOM,
+    .overload = &redirects};
+
+/* And calls who asked. */
+static int call_asker(struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    member->to = troupe_sender(msg);
+    return call_on(self, member, msg);
+}
+
+static int delegate_too_much(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    static const struct full_body body;
+
+    member->status = troupe_delegate(self, member->to, msg, &large, &body);
+    return call_asker(self, member, msg);
+}
+
+static int send_in_full_batch(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    struct troupe_message *taken;
+    int status;
+
+    TROUPE_TRY(do_fill(self, member));
+    TROUPE_TRY(troupe_take(self, msg, &taken));
+    member->status = troupe_send_batch(self, member->to, &taken, 1);
+    member->to = troupe_sender(taken);
+    status = call(self, member);
+    TROUPE_TRY(give(self, taken, status));
+    troupe_message_destroy(taken);
+    return TROUPE_OK;
+}
+
+static void expect_waited_for(
+    const struct troupe_behaviour *behaviour, member_fn on_ask, int expected)
+{
+    struct member a, b, c;
+    struct stage stage;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    join_stage(&stage, &a, &alpha, say_ok);
+    join_stage(&stage, &b, &beta, on_ask);
+    join_stage(&stage, &c, behaviour, say_ok);
+    a.to = b.pid;
+    b.to = c.pid;
+    stage_tell(&stage, a.pid, do_call, &a);
+    STAGE_AWAIT(&stage, a.done);
+    cr_assert_eq(b.status, expected, "%s", troupe_strerror(b.status));
+    cr_assert_eq(a.status, TROUPE_OK);
+    cr_assert_eq(a.got, TROUPE_EDEADLK, "%s", troupe_strerror(a.got));
+    expect_text(&b, "beta (%llx) -> alpha (%llx) -> beta", &b, &a);
+    stage_close(&stage);
+}
+
+Test(ring, who_cannot_pass_a_request_on_to_a_shelf_is_waited_for, .timeout = 20)
+{
+    expect_waited_for(&shelved, delegate_too_much, TROUPE_EMSGSIZE);
+}
+
+Test(ring, who_cannot_pass_a_request_on_in_a_batch_is_waited_for, .timeout = 20)
+{
+    expect_waited_for(&third, send_in_full_batch, TROUPE_EFULL);
+}
+
+static int make_alias_once(struct troupe_actor *self, void *arg)
+{
+    return troupe_alias(self, TROUPE_ALIAS_REPLY, 0, arg);
+}
+
+static int send_back_in_batch(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    struct troupe_message *msgs[2];
+
+    TROUPE_TRY(troupe_take(self, msg, &msgs[0]));
+    msgs[1] = stage_message(member->stage, &number, &(uint64_t){1});
+    member->status = troupe_send_batch(self, member->to, msgs, 2);
+    return TROUPE_OK;
+}
+
+/* Of the batch only the first message goes through: it is one of a batch nevertheless. */
+Test(ring, what_is_sent_in_a_batch_through_an_alias_that_ends_with_it_is_lost_sight_of,
+    .timeout = 20)
+{
+    struct member a, b;
+    struct stage stage;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    join_stage(&stage, &a, &alpha, say_ok);
+    join_stage(&stage, &b, &beta, send_back_in_batch);
+    cr_assert_eq(stage_do(&stage, a.pid, make_alias_once, &b.to), TROUPE_OK);
+    a.to = b.pid;
+    a.wait_ms = 5;
+    stage_tell(&stage, a.pid, do_call, &a);
+    STAGE_AWAIT(&stage, a.done);
+    cr_assert_eq(b.status, TROUPE_OK, "%s", troupe_strerror(b.status));
+    cr_assert(a.status == TROUPE_ETIMEDOUT || a.status == TROUPE_EEXPIRED);
+    stage_close(&stage);
+}
+
+static int fill_two_and_delegate(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    for (int i = 0; i < ROOM; i++) {
+        TROUPE_TRY(troupe_send(self, member->to, &number, &(uint64_t){0}));
+    }
+    return delegate(self, member, msg);
+}
+
+Test(ring, who_asked_is_told_when_its_request_would_be_redirected_to_itself, .timeout = 20)
+{
+    struct troupe_spawn_options options = {.behaviour = &alpha, .name = "elsewhere"};
+    struct member a, b, c;
+    struct stage stage;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    a = (struct member){.on_ask = say_ok, .stage = &stage, .wait_ms = TROUPE_FOREVER};
+    options.arg = &a;
+    cr_assert_eq(troupe_runtime_spawn(stage.runtime, &options, &a.pid), TROUPE_OK);
+    join_stage(&stage, &b, &beta, fill_two_and_delegate);
+    join_stage(&stage, &c, &redirecting, say_ok);
+    a.to = b.pid;
+    b.to = c.pid;
+    stage_tell(&stage, a.pid, do_call, &a);
+    STAGE_AWAIT(&stage, a.done);
+    cr_assert_eq(a.status, TROUPE_EDEADLK, "%s", troupe_strerror(a.status));
+    cr_assert(troupe_is_alive(stage.runtime, b.pid), "who passed it on is not to blame");
+    stage_close(&stage);
+}
+
+static bool to_the_same(const struct troupe_message *msg, struct troupe_smaller *out_smaller)
+{
+    out_smaller->type = troupe_message_type(msg);
+    out_smaller->size = troupe_body_size(msg);
+    memcpy(out_smaller->body, troupe_body(msg), out_smaller->size);
+    return true;
+}
+
+static const struct troupe_overload shrinks = {
+    .policy = TROUPE_OVERLOAD_TRANSFORM, .transform = to_the_same, .margin = 2};
+static const struct troupe_behaviour shrinking = {.name = "shrinking",
+    .state_size = sizeof(struct member *),
+    .init = member_init,
+    .receive = member_receive,
+    .may_wait = true,
+    .capacity = ROOM,
+    .overload = &shrinks};
+
+static int delegate_kept(struct troupe_actor *self, void *arg)
+{
+    struct member *member = arg;
+    int status;
+
+    for (int i = 0; i < ROOM; i++) {
+        TROUPE_TRY(troupe_send(self, member->to, &number, &(uint64_t){0}));
+    }
+    status = delegate(self, member, member->kept);
+    troupe_message_destroy(member->kept);
+    return status;
+}
+
+Test(ring, who_asked_is_told_when_its_request_would_be_transformed_into_a_ring, .timeout = 20)
+{
+    struct member a, b, c;
+    struct stage stage;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    join_stage(&stage, &a, &alpha, say_ok);
+    join_stage(&stage, &b, &beta, keep);
+    join_stage(&stage, &c, &shrinking, say_ok);
+    a.to = b.pid;
+    b.to = c.pid;
+    c.to = a.pid;
+    stage_tell(&stage, a.pid, do_call, &a);
+    STAGE_AWAIT(&stage, b.keeps);
+    stage_tell(&stage, c.pid, do_call, &c);
+    await_waiting(&stage, &c);
+    cr_assert_eq(stage_do(&stage, b.pid, delegate_kept, &b), TROUPE_OK);
+    STAGE_AWAIT(&stage, a.done && c.done);
+    cr_assert_eq(a.status, TROUPE_EDEADLK, "%s", troupe_strerror(a.status));
+    cr_assert_eq(c.status, TROUPE_OK);
+    cr_assert_eq(stage_books(&stage).shed, 0);
+    stage_close(&stage);
+}
+
 /* ---- joins ---- */
 
 Test(ring, who_waits_for_an_end_is_waited_for_in_vain, .timeout = 60)
@@ -968,6 +1175,44 @@ Test(ring, one_that_is_let_be_is_reported_and_ends_in_time, .timeout = 60)
         cr_assert_eq(stage.facts[TROUPE_REPORT_RING].count, 2);
         cr_assert_eq(stage.facts[TROUPE_REPORT_RING].pid, b.pid);
         cr_assert(strstr(stage.text[TROUPE_REPORT_RING], "-> alpha (") != NULL);
+        stage_close(&stage);
+    }
+}
+
+static _Atomic troupe_pid told_through;
+
+static void tell_through(struct stage *stage)
+{
+    stage_send(stage, told_through, &number, &(uint64_t){7});
+}
+
+static int make_alias(struct troupe_actor *self, void *arg)
+{
+    return troupe_alias(self, TROUPE_ALIAS_EXPLICIT, 0, arg);
+}
+
+/* Nor is it reported under a lock that a sender takes. */
+Test(ring, who_is_told_of_one_may_send_through_the_alias_that_closed_it, .timeout = 20)
+{
+    FOR_EACH_KIND(i)
+    {
+        struct member a, b;
+        struct stage stage;
+
+        stage_open_with(&stage,
+            &(struct troupe_runtime_options){.workers = kinds[i], .on_ring = TROUPE_RING_LOG});
+        join_stage(&stage, &a, &alpha, say_ok);
+        join_stage(&stage, &b, &beta, call_on);
+        a.to = b.pid;
+        cr_assert_eq(stage_do(&stage, a.pid, make_alias, &b.to), TROUPE_OK);
+        told_through = b.to;
+        stage.on_report = tell_through;
+        b.wait_ms = 5;
+        stage_tell(&stage, a.pid, do_call, &a);
+        STAGE_AWAIT(&stage, a.done && a.seen == 1);
+        cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_RING), 1);
+        cr_assert_eq(stage.facts[TROUPE_REPORT_RING].count, 2);
+        cr_assert_eq(stage.facts[TROUPE_REPORT_RING].pid, b.pid);
         stage_close(&stage);
     }
 }

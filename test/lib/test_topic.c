@@ -2,6 +2,8 @@
 /* Topics: everybody gets what is published, nobody is waited for, and who comes late may get the last value. */
 #include "test/support/stage.h"
 
+#include <troupe/gate.h>
+
 #define NOTES 64
 
 static _Atomic int64_t alive; /* bodies that were published or copied, and not destroyed */
@@ -273,6 +275,42 @@ Test(topic, who_has_unsubscribed_gets_nothing_more, .timeout = 20)
     cr_assert_eq(reader.ends, 0);
     cr_assert_eq(stage_do(&scene.stage, pid, do_unsubscribe, &reader), TROUPE_OK);
     cr_assert_eq(reader.result, TROUPE_ENOENT);
+    scene_close(&scene);
+}
+
+/* It is out until the last one who has the item itself, and no copy, is done with it. */
+Test(topic, a_message_that_was_let_in_by_a_gate_is_published_as_any_other, .timeout = 20)
+{
+    const struct troupe_topic_options options = {.type = &price, .copy = price_copy};
+    struct reader readers[2] = {{.count = 0}, {.options = {.manual = true}}};
+    struct troupe_gate_numbers numbers;
+    struct troupe_message *msg;
+    struct troupe_permit permit;
+    struct troupe_gate *gate;
+    troupe_pid pid;
+    struct scene scene;
+
+    scene_open(&scene, &options);
+    cr_assert_eq(troupe_gate_create(scene.stage.runtime, NULL, &gate), TROUPE_OK);
+    subscribe(&scene, &readers[0]);
+    pid = subscribe(&scene, &readers[1]);
+    alive++;
+    msg = stage_message(&scene.stage, &price, &(uint64_t){5});
+    cr_assert_eq(troupe_gate_enter(gate, NULL, &permit), TROUPE_OK);
+    cr_assert_eq(troupe_permit_attach(permit, &msg), TROUPE_OK);
+    cr_assert_eq(troupe_try_send(scene.stage.runtime, scene.topic, msg), TROUPE_OK);
+    stage_run(&scene.stage);
+    cr_assert_eq(readers[0].count, 1);
+    cr_assert_eq(readers[0].got[0], 5);
+    cr_assert_eq(readers[1].count, 0);
+    cr_assert_eq(troupe_gate_read(gate, &numbers), TROUPE_OK);
+    cr_assert_eq(numbers.in_flight, 1);
+    request(&scene, pid, &readers[1], 1);
+    cr_assert_eq(readers[1].count, 1);
+    cr_assert_eq(readers[1].missed[0], 0);
+    cr_assert_eq(troupe_gate_read(gate, &numbers), TROUPE_OK);
+    cr_assert_eq(numbers.in_flight, 0);
+    troupe_gate_destroy(gate);
     scene_close(&scene);
 }
 

@@ -33,6 +33,7 @@ struct stage {
     char child[STAGE_KINDS][64];
     struct troupe_reason reason[STAGE_KINDS]; /* without its text */
     struct troupe_report facts[STAGE_KINDS];  /* its pointers lead nowhere */
+    void (*on_report)(struct stage *stage);   /* after each; or NULL */
 };
 
 static inline void stage_report(void *context, const struct troupe_report *report)
@@ -50,6 +51,9 @@ static inline void stage_report(void *context, const struct troupe_report *repor
         report->reason != NULL ? *report->reason : (struct troupe_reason){0};
     stage->reason[report->kind].text = NULL;
     pthread_mutex_unlock(&stage->mutex);
+    if (stage->on_report != NULL) {
+        stage->on_report(stage);
+    }
 }
 
 static inline unsigned stage_reports(struct stage *stage, enum troupe_report_kind kind)
