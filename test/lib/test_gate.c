@@ -548,6 +548,50 @@ Test(gate, a_permit_goes_along_when_its_message_is_transformed, .timeout = 20)
     close_scene(&s);
 }
 
+#define SHEDDING(policy)                                                                           \
+    {                                                                                              \
+        .name = "shedding worker", .state_size = sizeof(struct worker *), .init = worker_init,     \
+        .receive = worker_receive, .capacity = 1, .overload = (policy)                             \
+    }
+
+static const struct troupe_overload drops_newest = {.policy = TROUPE_OVERLOAD_DROP_NEWEST};
+static const struct troupe_overload drops_oldest = {.policy = TROUPE_OVERLOAD_DROP_OLDEST};
+static const struct troupe_overload expires = {
+    .policy = TROUPE_OVERLOAD_DROP_NEWEST, .expire_ms = 1};
+static const struct troupe_behaviour shedding[] = {
+    SHEDDING(&drops_newest), SHEDDING(&drops_oldest), SHEDDING(&expires)};
+
+static int ask_twice(struct troupe_actor *self, void *arg)
+{
+    TROUPE_TRY(ask(self, arg));
+    usleep(3000);
+    return ask(self, arg);
+}
+
+Test(gate, a_permit_returns_with_what_a_mailbox_sheds, .timeout = 20)
+{
+    for (size_t i = 0; i < TROUPE_COUNT(shedding); i++) {
+        unsigned handled = i == 2 ? 0 : 1;
+        struct scene s;
+
+        open_scene(&s, just_work);
+        s.pid = stage_spawn(&s.stage, &shedding[i], &s.worker);
+        stage_run(&s.stage);
+        cr_assert_eq(troupe_try_send(s.stage.runtime, s.pid, admitted(&s)), TROUPE_OK);
+        usleep(3000);
+        cr_assert_eq(troupe_try_send(s.stage.runtime, s.pid, admitted(&s)), TROUPE_OK);
+        cr_assert_eq(in_flight(s.gate), 1);
+        stage_run(&s.stage);
+        cr_assert_eq(s.worker.handled, handled);
+        cr_assert_eq(in_flight(s.gate), 0);
+        s.worker.work = answer;
+        let_ask(&s, ask_twice);
+        cr_assert_eq(s.worker.handled, 2 * handled);
+        cr_assert_eq(s.outcomes, 2);
+        close_scene(&s);
+    }
+}
+
 static int put_off(struct troupe_actor *self, struct worker *worker, struct troupe_message *msg)
 {
     worker->work = just_work;
