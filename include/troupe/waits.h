@@ -11,7 +11,7 @@
 #ifndef TROUPE_WAITS_H
 #define TROUPE_WAITS_H
 
-#include "troupe/base.h"
+#include "troupe/message.h"
 
 TROUPE_BEGIN_DECLS
 
