@@ -23,9 +23,16 @@ static bool read_wait(struct troupe_runtime *runtime, uint32_t slot, struct trou
 {
     troupe_pid pid;
     struct troupe_actor *actor = trp_actor_at(runtime, slot, &pid);
-    troupe_pid to = actor != NULL ? trp_pressure_awaited(actor) : TROUPE_NOBODY;
-    struct troupe_actor *next = trp_pid_is_actor(to) ? trp_actor_find(runtime, to) : NULL;
+    struct troupe_actor *next = NULL;
+    troupe_pid to;
 
+    if (actor == NULL) {
+        return false;
+    }
+    to = trp_pressure_awaited(actor);
+    if (trp_pid_is_actor(to)) {
+        next = trp_actor_find(runtime, to);
+    }
     if (next == NULL) {
         return false;
     }
