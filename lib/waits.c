@@ -29,7 +29,7 @@ static bool read_wait(struct troupe_runtime *runtime, uint32_t slot, struct trou
     if (actor == NULL) {
         return false;
     }
-    to = trp_pressure_awaited(actor);
+    to = trp_pressure_awaited(runtime, pid);
     if (trp_pid_is_actor(to)) {
         next = trp_actor_find(runtime, to);
     }

@@ -326,8 +326,8 @@ uint64_t trp_timer_due(uint64_t now_ns, uint64_t delay_ms);
 uint64_t trp_timer_serial(const struct trp_timer *timer);
 void trp_timer_expire(struct trp_timer *timer);
 
-/** Whom `actor` waits for just now (pressure.h), or TROUPE_NOBODY.  A moment's view.  Any thread, under reclaim. */
-troupe_pid trp_pressure_awaited(struct troupe_actor *actor);
+/** Whom `pid` waits for just now (pressure.h), or TROUPE_NOBODY.  A moment's view.  Any thread, under reclaim. */
+troupe_pid trp_pressure_awaited(struct troupe_runtime *runtime, troupe_pid pid);
 
 /** Of a request, or of its answer: the number of the record of whoever waits for that (pressure.h); 0: nobody does, or not any
  * more. */

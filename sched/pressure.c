@@ -205,10 +205,10 @@ static troupe_pid read_hop(struct troupe_runtime *runtime, struct hop *hop)
     return next != NULL && is_life(next, life) ? to : TROUPE_NOBODY;
 }
 
-troupe_pid trp_pressure_awaited(struct troupe_actor *actor)
+troupe_pid trp_pressure_awaited(struct troupe_runtime *runtime, troupe_pid pid)
 {
-    struct hop hop = {.pid = trp_actor_pid(actor)};
-    troupe_pid to = read_hop(actor->runtime, &hop);
+    struct hop hop = {.pid = pid};
+    troupe_pid to = read_hop(runtime, &hop);
 
     /* Read again: it was not moved meanwhile. */
     return to != TROUPE_NOBODY && word_of(hop.edge) == hop.word ? to : TROUPE_NOBODY;

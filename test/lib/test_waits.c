@@ -178,6 +178,40 @@ Test(waits, those_among_thousands_are_found)
     stage_close(&scene.stage);
 }
 
+/* The look stops nobody, and finds whole lines also of those that end meanwhile. */
+Test(waits, all_may_be_looked_at_while_they_wait_and_end, .timeout = 60)
+{
+    struct stage stage;
+
+    stage_open(&stage, 2);
+    for (unsigned round = 0; round < 200; round++) {
+        struct member members[2] = {{.to = TROUPE_NOBODY}, {.to = TROUPE_NOBODY}};
+        struct troupe_wait wait;
+        troupe_pid pids[2];
+        size_t count;
+
+        pids[1] = stage_spawn(&stage, &till, &members[1]);
+        members[0].to = pids[1];
+        pids[0] = stage_spawn(&stage, &clerk, &members[0]);
+        stage_tell(&stage, pids[0], begin, &members[0]);
+        do {
+            cr_assert_eq(troupe_waits_list(stage.runtime, &wait, 1, &count), TROUPE_OK);
+        } while (count == 0);
+        cr_assert_eq(count, 1);
+        cr_assert_eq(wait.pid, pids[0]);
+        cr_assert_eq(wait.to, pids[1]);
+        for (unsigned i = 0; i < 2; i++) {
+            /* The other one may have ended by itself. */
+            (void)!troupe_runtime_exit(stage.runtime, pids[(round + i) % 2], TROUPE_EXIT_KILL);
+        }
+        do {
+            cr_assert_eq(troupe_waits_list(stage.runtime, &wait, 1, &count), TROUPE_OK);
+        } while (count > 0);
+        STAGE_AWAIT(&stage, stage_books(&stage).exited == 2 * (round + 1));
+    }
+    stage_close(&stage);
+}
+
 static void expect_text(
     struct scene *scene, enum troupe_waits_format format, const char *one, const char *other)
 {
