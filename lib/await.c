@@ -587,11 +587,11 @@ static int wait_for_room(
         trp_pressure_close(self);
         return error;
     }
-    trp_send_begin_wait(self, &waiter, to, msg, edge);
+    trp_line_begin(self, &waiter, to, msg, edge);
     for (;;) {
         /* First: what ends here may be a signal that was heeded, and the one that we are called by with it. */
         look_for_end(self, &wait, &at);
-        error = trp_send_go_on_waiting(self, &waiter, wait.over);
+        error = trp_line_go_on(self, &waiter, wait.over);
         if (error != TROUPE_EFULL) {
             break;
         }

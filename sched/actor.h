@@ -88,7 +88,7 @@ enum trp_phase {
     TRP_PHASE_DEAD,            /* waits for the grace period */
 };
 
-/** In `waiting`: how many wait; whether a send takes care; and what its reader looks at when it has given room back, see send.c and actor.c. */
+/** In `waiting`: how many wait; whether a send takes care; and what its reader looks at when it has given room back, see admit.c and actor.c. */
 #define TRP_WAITING_COUNT 0x0fffffffU
 #define TRP_WAITING_CARE                                                                           \
     0x10000000U /* its messages are stamped (stamp.h), or stand on a shelf (shelf.h).  Set at spawn */
@@ -106,7 +106,7 @@ enum trp_signal {
     TRP_SIGNAL_EXIT = 2, /* an exit signal is queued: who does not trap, pulls its queue up to it */
     TRP_SIGNAL_AGAIN = 4, /* the holder's own: there is something to do about messages of aside.h */
     TRP_SIGNAL_ROOM =
-        8, /* its fiber may find room now where it waits for some, or did a while ago: see send.c */
+        8, /* its fiber may find room now where it waits for some, or did a while ago: see line.h */
     TRP_SIGNAL_PRIORITY = 16, /* something has arrived that goes before the queue: see priority.h */
     TRP_SIGNAL_OVERLOAD = 32, /* ends, because its mailbox had no room: see overload.h */
 };
@@ -154,7 +154,7 @@ struct trp_extra {
     bool waiter_called; /* the first of `waiters` was called, and has not tried yet */
     _Atomic bool lasts; /* lib/watch.h: its actor's end will find this block.  Without the lock */
     struct trp_trie *links;   /* lib/link.c: my halves, by their peers */
-    struct trp_list waiters;  /* send.c: threads and fibers that wait for room, first come first */
+    struct trp_list waiters;  /* line.c: threads and fibers that wait for room, first come first */
     struct trp_list names;    /* lib/registry.c; changed by the token's holder alone */
     struct trp_trie *aliases; /* lib/alias.c: those that stand */
     struct trp_chain arrived; /* priority.h: to be handled before the queue */

@@ -7,7 +7,7 @@
  * exact while fewer than 2^24 messages and 2^40 bytes are queued, which the capacity makes sure of; how
  * often the words wrap is no matter.
  *
- * `cap` is the capacity, or less: a mark at which senders stop and look (send.c).  Who has looked takes within the
+ * `cap` is the capacity, or less: a mark at which senders stop and look (admit.c).  Who has looked takes within the
  * capacity.  So a mark costs those nothing who stay below it.
  *
  *            take  give        -  may overlap
@@ -24,8 +24,8 @@
 
 struct trp_charge {
     _Atomic uint64_t
-        cap;             /* largest count and bytes that may be queued without a look; see send.c */
-    _Atomic uint64_t in; /* any thread */
+        cap; /* largest count and bytes that may be queued without a look; see admit.c */
+    _Atomic uint64_t in;  /* any thread */
     _Atomic uint64_t out; /* written by the reader */
 };
 
@@ -69,7 +69,7 @@ static inline bool trp_charge_try(
      * publishes the messages, not this.  PAIR charge.taken. */
     in = atomic_fetch_add_explicit(&charge->in, more, memory_order_acq_rel);
     if (trp_unlikely(!trp_charge_fits(cap, in - out + more))) {
-        /* seq_cst: before the caller looks for waiters (send.c).  Nothing was pushed.  Another sender may be refused
+        /* seq_cst: before the caller looks for waiters (line.c).  Nothing was pushed.  Another sender may be refused
          * meanwhile because of us: allowed, never the reverse. */
         atomic_fetch_sub_explicit(&charge->in, more, memory_order_seq_cst);
         return false;

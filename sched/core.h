@@ -204,7 +204,7 @@ TROUPE_CHECKED int trp_send_wait_as(struct troupe_runtime *runtime, const struct
     troupe_pid to, struct troupe_message *msg, int wait_ms);
 
 /**
- * One that waits for room, on its stack: see send.c.
+ * One that waits for room, on its stack: see line.h.
  */
 struct trp_waiter {
     /* Its own. */
@@ -228,7 +228,7 @@ struct trp_waiter {
 
 /** The fiber of `self` begins to wait for room for `msg`, which nobody else has from here on; `edge` is the number of the
  * record of its wait, or 0. */
-void trp_send_begin_wait(struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to,
+void trp_line_begin(struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to,
     struct troupe_message *msg, uint64_t edge);
 
 /**
@@ -238,8 +238,7 @@ void trp_send_begin_wait(struct troupe_actor *self, struct trp_waiter *waiter, t
  * message is sent; or the message is the caller's again: TROUPE_ETIMEDOUT, if it was the last look; TROUPE_EGONE;
  * TROUPE_ENOMEM; TROUPE_EDEADLK: to wait would close a ring.
  */
-TROUPE_CHECKED int trp_send_go_on_waiting(
-    struct troupe_actor *self, struct trp_waiter *waiter, bool last);
+TROUPE_CHECKED int trp_line_go_on(struct troupe_actor *self, struct trp_waiter *waiter, bool last);
 /** Places a reserved message that goes before the queue (priority.h) of one that has asked for that, and sets `signals`.
  * False: `actor` ends, and the message is still the caller's. */
 TROUPE_CHECKED bool trp_send_first(struct trp_context *context, struct troupe_actor *actor,

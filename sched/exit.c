@@ -27,10 +27,10 @@
 #include "aside.h"
 #include "core.h"
 #include "letter.h"
+#include "line.h"
 #include "overload.h"
 #include "priority.h"
 #include "runtime.h"
-#include "send.h"
 #include "shelf.h"
 #include "text.h"
 #include "worker.h"
@@ -253,7 +253,7 @@ static void seal(struct trp_context *context, struct troupe_actor *actor)
      * other.  PAIR actor.waiting. */
     atomic_store_explicit(&actor->pid, TROUPE_NOBODY, memory_order_seq_cst);
     if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
-        trp_send_release_waiters(context, actor);
+        trp_line_release(context, actor);
     }
 }
 

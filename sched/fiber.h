@@ -80,7 +80,7 @@ struct trp_fiber {
     bool has_reason;             /* what the callback recorded, */
     struct troupe_reason reason; /* before it was left */
     struct troupe_message *picked; /* out of the middle of the queue, and not ended yet */
-    struct trp_waiter *waiter;     /* on its stack: it waits for room, see send.c; or NULL */
+    struct trp_waiter *waiter;     /* on its stack: it waits for room, see line.h; or NULL */
     struct trp_exceptions exceptions;
     void *fake_stack; /* the address sanitizer's */
     void *tsan;       /* the thread sanitizer's */

@@ -13,8 +13,8 @@
  */
 #include "core.h"
 #include "fiber_cross.h"
+#include "line.h"
 #include "runtime.h"
-#include "send.h"
 #include "worker.h"
 
 /* Lets the worker look at signals.  Comes back if the actor goes on.  Messages that stand before the queue are none: they
@@ -54,7 +54,7 @@ int trp_wait_open(struct troupe_actor *self, uint64_t *out_edge)
 {
     /* First: what it would give back when it waits anyway is nothing that others wait for. */
     trp_worker_make_room(self->context->worker);
-    trp_send_let_line_be(self->context, self);
+    trp_line_let_be(self->context, self);
     return trp_pressure_open(self->context, self, out_edge);
 }
 

@@ -15,11 +15,11 @@
 #include "exit.h"
 #include "fiber_cross.h"
 #include "letter.h"
+#include "line.h"
 #include "overload.h"
 #include "pressure.h"
 #include "runtime.h"
 #include "seam.h"
-#include "send.h"
 #include "shelf.h"
 #include "sojourn.h"
 #include "stamp.h"
@@ -323,9 +323,9 @@ TRP_INLINE void credit(struct trp_worker *worker, struct troupe_actor *actor)
         worker->charged = 0;
         worker->charged_bytes = 0;
         /* relaxed: a waiter that we miss here has not seen our room either, looks again after it registered, or is
-         * seen at the next credit or after parking.  See send.c. */
+         * seen at the next credit or after parking.  See line.h. */
         if (trp_unlikely(atomic_load_explicit(&actor->waiting, memory_order_relaxed) != 0)) {
-            trp_send_made_room(&worker->context, actor, TRP_CHARGE_ONE * count + bytes);
+            trp_line_made_room(&worker->context, actor, TRP_CHARGE_ONE * count + bytes);
         }
     }
 }
@@ -746,7 +746,7 @@ static bool has_token_again(struct trp_worker *worker, struct troupe_actor *acto
     /* seq_cst: after the swap that set PARKED; whoever set a signal, or registered to wait for room, before
      * clearing PARKED or looking at it, is seen here.  PAIR actor.signals, PAIR actor.waiting. */
     if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
-        trp_send_admit(&worker->context, actor, true);
+        trp_line_call(&worker->context, actor, true);
     }
     if ((atomic_load_explicit(&actor->signals, memory_order_seq_cst) & TRP_SIGNAL_WAKES) == 0 ||
         !trp_mailbox_unpark(&actor->mailbox)) {
@@ -899,7 +899,7 @@ TRP_INLINE enum outcome initialised(
 static void drop_fiber(struct trp_worker *worker, struct troupe_actor *actor)
 {
     if (actor->fiber->waiter != NULL) {
-        trp_send_abandon(&worker->context, actor->fiber);
+        trp_line_abandon(&worker->context, actor->fiber);
     }
     trp_pressure_close(actor);
     trp_fiber_drop(actor);

@@ -10,7 +10,7 @@
 #include "test/explore/stage.h"
 
 #include "sched/fiber.h"
-#include "sched/send.h"
+#include "sched/line.h"
 
 enum { SENDERS = 2 };
 
@@ -90,7 +90,7 @@ static void read_slice(void)
         explore_yield();
     }
     if (trp_actor_waiters(atomic_load_explicit(&reader->waiting, memory_order_seq_cst)) != 0) {
-        trp_send_admit(&runtime->workers[0]->context, reader, true);
+        trp_line_call(&runtime->workers[0]->context, reader, true);
     }
 }
 
@@ -144,7 +144,7 @@ static void forget_waiter(struct sender *sender)
 
 static void begin(struct sender *sender)
 {
-    trp_send_begin_wait(sender->actor, sender->waiter, reader_pid, sender->message, 0);
+    trp_line_begin(sender->actor, sender->waiter, reader_pid, sender->message, 0);
 }
 
 static void end(struct sender *sender, int error)
@@ -162,7 +162,7 @@ static void wait_for_room(struct sender *sender)
     int error;
 
     begin(sender);
-    while ((error = trp_send_go_on_waiting(sender->actor, sender->waiter, false)) == TROUPE_EFULL) {
+    while ((error = trp_line_go_on(sender->actor, sender->waiter, false)) == TROUPE_EFULL) {
         sleep_until_called(sender);
     }
     end(sender, error);
@@ -187,9 +187,9 @@ static void give_up_1(void)
     int error;
 
     begin(sender);
-    error = trp_send_go_on_waiting(sender->actor, sender->waiter, false);
+    error = trp_line_go_on(sender->actor, sender->waiter, false);
     if (error == TROUPE_EFULL) {
-        error = trp_send_go_on_waiting(sender->actor, sender->waiter, true);
+        error = trp_line_go_on(sender->actor, sender->waiter, true);
     }
     end(sender, error);
     trp_reclaim_leave(was_offline);
@@ -203,11 +203,11 @@ static void drop_1(void)
     int error;
 
     begin(sender);
-    error = trp_send_go_on_waiting(sender->actor, sender->waiter, false);
+    error = trp_line_go_on(sender->actor, sender->waiter, false);
     if (error != TROUPE_EFULL) {
         end(sender, error);
     } else {
-        trp_send_abandon(sender->actor->context, sender->fiber);
+        trp_line_abandon(sender->actor->context, sender->fiber);
         forget_waiter(sender);
         note_dropped();
     }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * admit.h - whether a message may go into a mailbox: its room, its weight, its stamp.
+ *
+ * With the option `queue_high` a mailbox has a mark: `charge.cap` is no more than that, so the sender that would pass it is
+ * refused at first, looks, and takes its room within the capacity.
+ *
+ *               first to pass               mark is raised, and it was told
+ *     SHORT ------------------> PASSED --------------------------------------> LONG
+ *       ^                                                                        |
+ *       +------------------------------------------------------------------------+
+ *                 the reader has made room down to queue_low
+ *
+ * The first sender to set PASSED tells of it, raises the mark to the capacity, and sets LONG; then it pushes, so the
+ * reader will run.  It alone acts on LONG.  So each is told once, in turn, and nobody takes a lock.
+ */
+#ifndef TRP_ADMIT_H
+#define TRP_ADMIT_H
+
+#include "context.h"
+
+/** What is read from `waiting`. */
+static inline uint32_t trp_admit_waiting(const struct troupe_actor *actor)
+{
+    /* relaxed: a waiter that comes just now may be overtaken once; the bits of the spawn stand. */
+    return atomic_load_explicit(&actor->waiting, memory_order_relaxed);
+}
+
+/** Whether somebody waits for room there, or what is sent is to be stamped, or stands on a shelf. */
+static inline bool trp_admit_wants_care(const struct troupe_actor *actor)
+{
+    return (trp_admit_waiting(actor) & (TRP_WAITING_COUNT | TRP_WAITING_CARE)) != 0;
+}
+
+/** How many are queued.  Any thread; a moment's view. */
+static inline uint64_t trp_admit_length(const struct troupe_actor *actor)
+{
+    return trp_charge_queued(&actor->charge) >> 40;
+}
+
+/** Where its messages stand, if it is on a shelf; or NULL. */
+struct trp_shelf *trp_admit_shelf(struct troupe_actor *actor);
+
+/** What a chain will weigh in the mailbox of `actor`, or, NULL, as it is. */
+uint64_t trp_admit_weigh(struct troupe_actor *actor, struct troupe_message *first, uint32_t count);
+
+/**
+ * Charges `count` messages of `bytes`; whether others wait has been looked at, or the caller is the waiter whose turn it is,
+ * `waited`: then it has the lock, and trp_admit_tell() follows without it.  TROUPE_EFULL, TROUPE_EMSGSIZE: nothing was charged.
+ */
+TROUPE_CHECKED int trp_admit(
+    struct troupe_actor *actor, uint32_t count, uint64_t bytes, bool waited);
+
+/** The same of a chain, where trp_admit_wants_care() says so. */
+TROUPE_CHECKED int trp_admit_with_care(
+    struct troupe_actor *actor, struct troupe_message *first, uint32_t count);
+
+/** The same of what a policy has made, up to so many messages above the capacity, within its bytes. */
+TROUPE_CHECKED int trp_admit_into_margin(
+    struct troupe_actor *actor, uint32_t margin, uint32_t count, uint64_t bytes);
+
+/** Of what was admitted under a lock: if the queue is long now, tells so.  Under no lock. */
+void trp_admit_tell(struct troupe_actor *actor);
+
+/** Admitted messages get their stamps, if they are to have any. */
+void trp_admit_stamp(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message **first, struct troupe_message **last, uint32_t count);
+
+/** The reader has made room and `waiting` says LONG: puts the mark back, if the queue is short by now. */
+void trp_admit_fall_below(struct troupe_actor *actor);
+
+#endif

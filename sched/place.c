@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * place.c - into a mailbox: what was admitted is pointed, stamped and pushed.  See place.h.
+ */
+#include "place.h"
+
+#include "admit.h"
+#include "letter.h"
+#include "priority.h"
+#include "runtime.h"
+#include "seam.h"
+#include "worker.h"
+
+/* ---- requests on whose answer somebody waits ---- */
+
+uint64_t trp_place_edge(const struct troupe_message *request)
+{
+    return request->flags & TRP_MESSAGE_REQUEST ? trp_send_edge(request) : 0;
+}
+
+int trp_place_point_edge(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *request, uint64_t edge, troupe_pid *out_asker)
+{
+    struct troupe_actor *asker = trp_table_find(&context->runtime->table, request->sender);
+    struct trp_aim receiver = {.to = trp_actor_pid(actor)};
+    bool ring = false;
+    int error;
+
+    if (asker == NULL) {
+        return TROUPE_OK;
+    }
+    if (out_asker == NULL) {
+        return trp_pressure_wait(context, asker, edge, &receiver);
+    }
+    error = trp_pressure_wait_quietly(context, asker, edge, &receiver, &ring);
+    *out_asker = ring ? request->sender : TROUPE_NOBODY;
+    return error;
+}
+
+int trp_place_point_request(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *request, troupe_pid *out_asker)
+{
+    uint64_t edge = trp_place_edge(request);
+    int error;
+
+    if (trp_likely(edge == 0)) {
+        return TROUPE_OK;
+    }
+    error = trp_place_point_edge(context, actor, request, edge, out_asker);
+    if (error < 0) {
+        trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
+    }
+    return error;
+}
+
+void trp_place_report_ring(struct trp_context *context, troupe_pid asker)
+{
+    struct troupe_actor *actor =
+        asker != TROUPE_NOBODY ? trp_table_find(&context->runtime->table, asker) : NULL;
+
+    if (actor != NULL) {
+        trp_pressure_report(context, actor);
+    }
+}
+
+void trp_place_point_back(struct trp_context *context, const struct troupe_message *request)
+{
+    uint64_t edge = trp_place_edge(request);
+    struct troupe_actor *asker =
+        edge != 0 ? trp_table_find(&context->runtime->table, request->sender) : NULL;
+    struct trp_aim here;
+
+    if (asker == NULL || asker == context->current) {
+        return;
+    }
+    if (context->current == NULL) {
+        /* A foreign thread, which nobody follows. */
+        trp_pressure_rest(asker, edge);
+        return;
+    }
+    here = (struct trp_aim){.to = trp_actor_pid(context->current)};
+    /* It does not wait, so no ring is closed. */
+    if (trp_pressure_wait(context, asker, edge, &here) < 0) {
+        trp_pressure_rest(asker, edge);
+    }
+}
+
+void trp_place_lose_sight(struct trp_context *context, const struct troupe_message *msg)
+{
+    uint64_t edge = trp_place_edge(msg);
+    struct troupe_actor *asker =
+        edge != 0 ? trp_table_find(&context->runtime->table, msg->sender) : NULL;
+
+    if (asker != NULL) {
+        trp_pressure_rest(asker, edge);
+    }
+}
+
+/* ---- through an alias ---- */
+
+void trp_place_drop(
+    struct trp_context *context, troupe_pid to, struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *msg = first;
+
+    while (count-- > 0) {
+        /* relaxed: the chain is ours.  Of the last one it is no message. */
+        struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
+
+        trp_letter_lost(context, to, msg);
+        trp_message_count_dropped(context, msg);
+        trp_message_dispose(context, msg, TROUPE_EGONE);
+        msg = trp_message_of(next);
+    }
+}
+
+/* The last one of `count`. */
+static struct troupe_message *last_of(struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *msg = first;
+
+    while (--count > 0) {
+        /* relaxed: the chain is ours. */
+        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
+    }
+    return msg;
+}
+
+int trp_place_through(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_extra *extra, struct trp_parcel *parcel)
+{
+    bool batch = parcel->count > 1;
+    struct troupe_message *last;
+
+    if (extra->shut || !trp_hooks.find_alias(extra, parcel->to, &parcel->passage)) {
+        return TROUPE_EGONE;
+    }
+    if (parcel->passage.once) {
+        parcel->count = 1;
+    }
+    /* relaxed: as in trp_admit(), which calls nobody while we have the lock. */
+    if (!parcel->waited &&
+        trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) != 0) {
+        return TROUPE_EFULL;
+    }
+    parcel->bytes = trp_admit_weigh(actor, parcel->first, parcel->count);
+    TROUPE_TRY(trp_admit(actor, parcel->count, parcel->bytes, true));
+    if (!batch) {
+        TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ringed));
+    }
+    last = last_of(parcel->first, parcel->count);
+    trp_admit_stamp(context, actor, &parcel->first, &last, parcel->count);
+    trp_place_mark(parcel->first, parcel->count);
+    if (parcel->passage.priority) {
+        trp_priority_push(extra, parcel->first, parcel->count);
+        parcel->signalled = true;
+    } else {
+        parcel->scheduled = trp_mailbox_push(&actor->mailbox, &parcel->first->node, &last->node);
+    }
+    if (parcel->passage.once) {
+        trp_hooks.spend_alias(extra, &parcel->passage);
+    }
+    return TROUPE_OK;
+}
+
+void trp_place_followed(
+    struct trp_context *context, struct troupe_actor *actor, const struct trp_parcel *parcel)
+{
+    if (parcel->scheduled) {
+        trp_worker_schedule(context, actor);
+    } else if (parcel->signalled) {
+        trp_actor_signal(context, actor, TRP_SIGNAL_PRIORITY);
+    }
+    if (parcel->passage.once) {
+        trp_hooks.follow_alias(context, &parcel->passage);
+    }
+}
+
+int trp_place_enter(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_extra *extra, struct trp_parcel *parcel)
+{
+    struct troupe_message *last = parcel->first;
+
+    if (trp_pid_is_alias(parcel->to)) {
+        return trp_place_through(context, actor, extra, parcel);
+    }
+    TROUPE_TRY(trp_admit(actor, 1, parcel->bytes, true));
+    TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ringed));
+    trp_admit_stamp(context, actor, &parcel->first, &last, 1);
+    parcel->first->flags |= TRP_MESSAGE_CHARGED;
+    return TROUPE_OK;
+}
+
+void trp_place_entered(
+    struct trp_context *context, struct troupe_actor *actor, const struct trp_parcel *parcel)
+{
+    trp_place_report_ring(context, parcel->ringed);
+    trp_admit_tell(actor);
+    trp_count(&context->counters.sent, 1);
+    if (trp_pid_is_alias(parcel->to)) {
+        trp_place_followed(context, actor, parcel);
+    } else if (trp_mailbox_push(&actor->mailbox, &parcel->first->node, &parcel->first->node)) {
+        trp_switch();
+        trp_worker_schedule(context, actor);
+    }
+}
+
+/* ---- messages that their user owned ---- */
+
+static struct trp_list *held_of(struct troupe_actor *self)
+{
+    struct trp_extra *extra = self != NULL ? trp_actor_extra(self) : NULL;
+
+    return extra != NULL ? &extra->held : NULL;
+}
+
+void trp_place_let_go(struct troupe_message *msg, troupe_pid sender)
+{
+    if (trp_message_is_held(msg)) {
+        trp_list_remove(&trp_message_extension(msg)->held);
+    }
+    if ((msg->flags & TRP_MESSAGE_REQUEST) == 0) {
+        msg->sender = sender;
+    }
+}
+
+void trp_place_take_back(
+    struct troupe_runtime *runtime, struct troupe_actor *self, struct troupe_message *msg)
+{
+    struct trp_list *held = held_of(self);
+
+    msg->flags &= (uint16_t)~TRP_MESSAGE_CHARGED;
+    trp_message_set_runtime(msg, runtime);
+    if (trp_message_is_held(msg) && held != NULL) {
+        trp_list_push(held, &trp_message_extension(msg)->held);
+    }
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * place.h - into a mailbox: what was admitted (admit.h) is pointed, stamped and pushed.
+ *
+ * Pointed: if somebody waits for the answer of a request, that one waits for its receiver from here on (pressure.h).  It may be
+ * answered as soon as it is there, so this comes before the push.
+ *
+ * An alias (lib/alias.c) names no actor.  What comes through one is admitted and pushed under the lock of its owner's extra block, so
+ * whoever ends an alias knows that nothing comes through it from then on.  So is what was waited for in line, but for the push.
+ */
+#ifndef TRP_PLACE_H
+#define TRP_PLACE_H
+
+#include "core.h"
+
+/** They were admitted: their room will be given back. */
+static inline void trp_place_mark(struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *msg = first;
+
+    for (;;) {
+        msg->flags |= TRP_MESSAGE_CHARGED;
+        if (--count == 0) {
+            return;
+        }
+        /* relaxed: the chain is ours until it is pushed. */
+        msg = trp_message_of(atomic_load_explicit(&msg->node.next, memory_order_relaxed));
+    }
+}
+
+/* ---- requests on whose answer somebody waits ---- */
+
+/** The record of whoever waits for its answer.  0: nobody waits for it, it only carries a permit. */
+uint64_t trp_place_edge(const struct troupe_message *request);
+
+/**
+ * A request is about to be placed at `actor`: whoever waits for its answer waits for that one from here on.  TROUPE_EDEADLK:
+ * that would close a ring.
+ *
+ * `out_asker`: under a lock, where a ring is not reported: whose it is, or TROUPE_NOBODY; then trp_place_report_ring() is due when
+ * the lock was given back.  Or NULL.
+ */
+TROUPE_CHECKED int trp_place_point_edge(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *request, uint64_t edge, troupe_pid *out_asker);
+void trp_place_report_ring(struct trp_context *context, troupe_pid asker);
+
+/** The same of one that was admitted: if it is refused now its room was given back. */
+TROUPE_CHECKED int trp_place_point_request(struct trp_context *context, struct troupe_actor *actor,
+    const struct troupe_message *request, troupe_pid *out_asker);
+
+/** The same of any message. */
+static inline TROUPE_CHECKED int trp_place_point(struct trp_context *context,
+    struct troupe_actor *actor, const struct troupe_message *msg, troupe_pid *out_asker)
+{
+    return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION)
+               ? trp_place_point_request(context, actor, msg, out_asker)
+               : TROUPE_OK;
+}
+
+/** It was pointed elsewhere, and is refused: whoever tried to send it has it still, and runs.  If it is that one's own its record is
+ * about to be closed. */
+void trp_place_point_back(struct trp_context *context, const struct troupe_message *request);
+
+/** One in a batch goes where nobody follows it. */
+void trp_place_lose_sight(struct trp_context *context, const struct troupe_message *msg);
+
+/* ---- under a lock ---- */
+
+/** What is sent through an alias, or by somebody who waited for room. */
+struct trp_parcel {
+    troupe_pid to;
+    struct troupe_message *first;
+    uint32_t count;
+    uint64_t bytes;
+    bool waited; /* by a waiter whose turn it is */
+    struct trp_passage passage;
+    bool scheduled;    /* we own the token: it is to be queued */
+    bool signalled;    /* it is to be told that something goes before its queue */
+    troupe_pid ringed; /* whose wait closes a ring, which is to be reported; or TROUPE_NOBODY */
+};
+
+/**
+ * Under the lock of `extra`, that of `actor`: what comes through an alias.  TROUPE_EGONE: it leads to nobody.  Of one that ends with the
+ * first message only that one is placed, and `count` becomes 1.  Otherwise as trp_place_enter().
+ */
+TROUPE_CHECKED int trp_place_through(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_extra *extra, struct trp_parcel *parcel);
+
+/** What follows that when the lock was given back. */
+void trp_place_followed(
+    struct trp_context *context, struct troupe_actor *actor, const struct trp_parcel *parcel);
+
+/** Under the lock of `extra`, that of `actor`.  A waiter whose turn it is takes its room; what it sends to a pid is pushed without the
+ * lock.  TROUPE_EFULL; TROUPE_EGONE; TROUPE_EDEADLK, as of trp_send_request(). */
+TROUPE_CHECKED int trp_place_enter(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_extra *extra, struct trp_parcel *parcel);
+
+/** What follows that when the lock was given back. */
+void trp_place_entered(
+    struct trp_context *context, struct troupe_actor *actor, const struct trp_parcel *parcel);
+
+/** Chains that lead to nobody end here. */
+void trp_place_drop(
+    struct trp_context *context, troupe_pid to, struct troupe_message *first, uint32_t count);
+
+/* ---- messages that their user owned ---- */
+
+/** One is about to go. */
+void trp_place_let_go(struct troupe_message *msg, troupe_pid sender);
+
+/** It was refused: it is as it was before, of `self`, or, NULL, of nobody. */
+void trp_place_take_back(
+    struct troupe_runtime *runtime, struct troupe_actor *self, struct troupe_message *msg);
+
+#endif
