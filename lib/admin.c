@@ -294,6 +294,7 @@ static const struct troupe_behaviour asker_behaviour = {
     .init = asker_init,
     .receive = asker_receive,
     .destroy = asker_destroy,
+    .never_paused = true,
 };
 
 static int spawn_asker(

@@ -610,6 +610,11 @@ static int unless_ring(struct troupe_actor *self, int error)
     return unless_it_fails(self, error) == TROUPE_EDEADLK ? TROUPE_EFULL : error;
 }
 
+int trp_await_room(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
+{
+    return unless_ring(self, wait_for_room(self, to, msg, TROUPE_SEND_WAIT_MS));
+}
+
 /* Whether one that was refused with *in_out_error waits; if not, what to say is there. */
 static bool shall_wait(struct troupe_actor *self, troupe_pid to, int wait_ms, int *in_out_error)
 {
@@ -634,7 +639,7 @@ int troupe_send_message_within(
         return TROUPE_EINVAL;
     }
     trp_wait_heed(self);
-    error = troupe_send_message(self, to, msg);
+    error = trp_send_message_now(self, to, msg);
     return shall_wait(self, to, wait_ms, &error)
                ? unless_ring(self, wait_for_room(self, to, msg, wait_ms))
                : error;
@@ -669,7 +674,7 @@ int troupe_send_bytes_within(struct troupe_actor *self, troupe_pid to,
         return TROUPE_EINVAL;
     }
     trp_wait_heed(self);
-    error = troupe_send_bytes(self, to, type, body, size);
+    error = trp_send_bytes_now(self, to, type, body, size);
     return shall_wait(self, to, wait_ms, &error)
                ? unless_ring(self, wait_with_copy(self, to, type, body, size, wait_ms))
                : error;

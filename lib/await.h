@@ -38,4 +38,8 @@ void trp_await_share(struct troupe_actor *self, bool is_spent);
 /** `io` is about to be closed: its message, if one is queued, will be ended when it is met. */
 void trp_await_forget(struct troupe_actor *self, const struct troupe_io *io);
 
+/** As troupe_send_message_within(), of a message that was refused for want of room: for trp_hooks.wait_for_room. */
+TROUPE_CHECKED int trp_await_room(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *msg);
+
 #endif

@@ -207,8 +207,13 @@ static int ask(struct troupe_actor *self, troupe_pid to, struct troupe_message *
     record->asking.inherited_ms = terms->inherited_ms;
     record->asking.to = to;
     msg->sender = trp_actor_pid(self);
-    error = terms->system ? trp_call_place_system(trp_context_of(self), to, msg)
-                          : trp_send_request(trp_context_of(self), to, msg);
+    if (terms->system) {
+        error = trp_call_place_system(trp_context_of(self), to, msg);
+    } else if (terms->now) {
+        error = trp_send_request(trp_context_of(self), to, msg);
+    } else {
+        error = trp_send_request_by(self, to, msg);
+    }
     if (error < 0) {
         msg->flags &= (uint16_t)~TRP_MESSAGE_REQUEST;
         msg->kind = trp_message_kind_unasked(msg);
@@ -248,8 +253,8 @@ static bool is_asking_right(struct troupe_actor *self, int timeout_ms, troupe_re
 }
 
 static int request_with(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
-    const void *body, const struct troupe_request_options *options, troupe_reply_fn on_reply,
-    void *context)
+    const void *body, const struct troupe_request_options *options, bool now,
+    troupe_reply_fn on_reply, void *context)
 {
     struct trp_terms terms;
     struct trp_timer *record;
@@ -260,6 +265,7 @@ static int request_with(struct troupe_actor *self, troupe_pid to, const struct t
         return TROUPE_EINVAL;
     }
     TROUPE_TRY(trp_call_terms(self, options, &terms));
+    terms.now = now;
     TROUPE_TRY(trp_call_open_record(self, on_reply, context, &record));
     error = trp_call_ask(self, to, type, body, &terms, record);
     if (error < 0) {
@@ -275,7 +281,7 @@ static TRP_NOINLINE int request_from_outside(struct troupe_actor *self, troupe_p
 {
     TRP_INSIDE(self);
 
-    return request_with(self, to, type, body, options, on_reply, context);
+    return request_with(self, to, type, body, options, false, on_reply, context);
 }
 
 int troupe_request(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
@@ -286,7 +292,15 @@ int troupe_request(struct troupe_actor *self, troupe_pid to, const struct troupe
     if (trp_unlikely(!trp_actor_is_mine(self))) {
         return request_from_outside(self, to, type, body, &options, on_reply, context);
     }
-    return request_with(self, to, type, body, &options, on_reply, context);
+    return request_with(self, to, type, body, &options, false, on_reply, context);
+}
+
+int trp_call_request_now(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
+    const void *body, int timeout_ms, troupe_reply_fn on_reply, void *context)
+{
+    struct troupe_request_options options = {.timeout_ms = timeout_ms};
+
+    return request_with(self, to, type, body, &options, true, on_reply, context);
 }
 
 int trp_call_request(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
@@ -339,7 +353,7 @@ int troupe_request_with_sized(struct troupe_actor *self, troupe_pid to,
     struct troupe_request_options options;
 
     TROUPE_TRY(read_options(given, options_size, &options));
-    return request_with(self, to, type, body, &options, on_reply, context);
+    return request_with(self, to, type, body, &options, false, on_reply, context);
 }
 
 /* `msg`, or a copy of it with an extension. */
@@ -614,7 +628,7 @@ static int delegate(struct troupe_actor *self, troupe_pid to, struct troupe_mess
     if (inherits) {
         trp_message_move_permit(request, msg);
     }
-    error = trp_send_request(trp_context_of(self), to, msg);
+    error = trp_send_request_by(self, to, msg);
     if (error == TROUPE_EDEADLK) {
         /* Whoever asked is told. */
         trp_message_dispose(trp_context_of(self), msg, error);

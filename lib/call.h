@@ -55,6 +55,7 @@ struct trp_terms {
     uint64_t inherited_ms; /* of what is handled now; or TRP_NEVER */
     uint32_t flags;        /* enum trp_call_flag */
     bool no_wait;          /* TROUPE_ERESTARTING instead of a wait for the next life */
+    bool now;              /* without room it is refused, and its asker not paused for it */
     bool system;           /* reserved, and handled also by one that is suspended: see sys.c */
 };
 
@@ -64,6 +65,11 @@ uint64_t trp_call_deadline(struct troupe_actor *self);
 /** The terms of a request that is made now.  TROUPE_ETIMEDOUT: nobody waits any more for what is handled now. */
 TROUPE_CHECKED int trp_call_terms(struct troupe_actor *self,
     const struct troupe_request_options *options, struct trp_terms *out_terms);
+
+/** As troupe_request(), with `now` of the terms. */
+TROUPE_CHECKED int trp_call_request_now(struct troupe_actor *self, troupe_pid to,
+    const struct troupe_type *type, const void *body, int timeout_ms, troupe_reply_fn on_reply,
+    void *context);
 
 /** Sends a request with a copy of `body` for `record`, which stays its caller's if it is refused. */
 TROUPE_CHECKED int trp_call_ask(struct troupe_actor *self, troupe_pid to,

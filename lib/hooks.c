@@ -8,6 +8,7 @@
 #include "core.h"
 
 #include "alias.h"
+#include "await.h"
 #include "call.h"
 #include "flow.h"
 #include "gate.h"
@@ -127,6 +128,7 @@ const struct trp_hooks trp_hooks = {
     .find_alias = trp_alias_find,
     .spend_alias = trp_alias_spend,
     .follow_alias = trp_alias_follow,
+    .wait_for_room = trp_await_room,
     .whereis = trp_registry_whereis,
     .create = hooks_create,
     .destroy = hooks_destroy,

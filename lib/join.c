@@ -78,6 +78,7 @@ static const struct troupe_behaviour join_behaviour = {
     .receive = join_receive,
     .destroy = join_destroy,
     .trap_exit = true,
+    .never_paused = true,
 };
 
 int troupe_join(

@@ -11,6 +11,7 @@
  * served by the same other one as it will be when that has left.  A ring of hashes would find it in O(log members), but has
  * to be built anew with each join, and spreads the keys of one who leaves unevenly.
  */
+#include "call.h"
 #include "group.h"
 
 #include <string.h>
@@ -229,11 +230,20 @@ static int attempt_send(const struct attempt *attempt, troupe_pid to)
     return troupe_send(attempt->self, to, attempt->type, attempt->body);
 }
 
+/* If there is no room it is another one's turn. */
+static int attempt_send_now(const struct attempt *attempt, troupe_pid to)
+{
+    return trp_send_bytes_now(attempt->self, to, attempt->type, attempt->body, attempt->type->size);
+}
+
 int troupe_group_send(struct troupe_actor *self, const char *group, enum troupe_route route,
     uint64_t key, const struct troupe_type *type, const void *body)
 {
     TRP_INSIDE(self);
-    struct attempt attempt = {.run = attempt_send, .self = self, .type = type, .body = body};
+    struct attempt attempt = {.run = route == TROUPE_BY_KEY ? attempt_send : attempt_send_now,
+        .self = self,
+        .type = type,
+        .body = body};
 
     if (!trp_actor_is_mine(self) || !is_route(group, route) || type == NULL) {
         return TROUPE_EINVAL;
@@ -263,12 +273,18 @@ static int attempt_request(const struct attempt *attempt, troupe_pid to)
         attempt->on_reply, attempt->context);
 }
 
+static int attempt_request_now(const struct attempt *attempt, troupe_pid to)
+{
+    return trp_call_request_now(attempt->self, to, attempt->type, attempt->body,
+        attempt->timeout_ms, attempt->on_reply, attempt->context);
+}
+
 int troupe_group_request(struct troupe_actor *self, const char *group, enum troupe_route route,
     uint64_t key, const struct troupe_type *type, const void *body, int timeout_ms,
     troupe_reply_fn on_reply, void *context)
 {
     TRP_INSIDE(self);
-    struct attempt attempt = {.run = attempt_request,
+    struct attempt attempt = {.run = route == TROUPE_BY_KEY ? attempt_request : attempt_request_now,
         .self = self,
         .type = type,
         .body = body,

@@ -121,6 +121,7 @@ static const struct troupe_behaviour root_behaviour = {
     .init = root_init,
     .receive = root_receive,
     .trap_exit = true,
+    .never_paused = true,
 };
 
 /* Sleeps until a signal or the end of the tree.  1: a signal; 0: the tree; or an error. */

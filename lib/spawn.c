@@ -30,6 +30,7 @@ static bool is_behaviour(const struct troupe_behaviour *behaviour)
            behaviour->stack_size <= TROUPE_STACK_MAX &&
            behaviour->capacity <= TROUPE_CAPACITY_MAX &&
            behaviour->capacity_bytes <= TROUPE_CAPACITY_BYTES_MAX &&
+           (behaviour->margin <= TROUPE_MARGIN_MAX || behaviour->margin == TROUPE_NO_MARGIN) &&
            ((behaviour->overload == NULL && behaviour->receive_batch == NULL) ||
                trp_policy_complaint(behaviour) == NULL);
 }

@@ -409,4 +409,5 @@ const struct troupe_behaviour trp_supervisor_behaviour = {
     .destroy = supervisor_destroy,
     .capacity = 65536,
     .trap_exit = true,
+    .never_paused = true,
 };

@@ -170,6 +170,29 @@ uint64_t trp_actor_capacity(const struct troupe_behaviour *behaviour)
     return TRP_CHARGE_ONE * count | bytes;
 }
 
+/* Messages above its capacity. */
+static uint64_t margin_of(const struct troupe_behaviour *behaviour, uint64_t capacity)
+{
+    if (behaviour->margin > 0) {
+        return behaviour->margin != TROUPE_NO_MARGIN ? behaviour->margin : 0;
+    }
+    /* A policy decides what becomes of what finds no room. */
+    if (behaviour->overload != NULL && behaviour->overload->policy != TROUPE_OVERLOAD_REJECT) {
+        return 0;
+    }
+    return ((capacity >> 40) * TROUPE_MARGIN_DEFAULT + 99) / 100;
+}
+
+uint64_t trp_actor_hard(const struct troupe_behaviour *behaviour)
+{
+    uint64_t capacity = trp_actor_capacity(behaviour);
+    uint64_t margin = margin_of(behaviour, capacity);
+    uint64_t bytes = capacity & TRP_CHARGE_BYTES;
+
+    /* As many bytes in proportion. */
+    return capacity + TRP_CHARGE_ONE * margin + bytes / (capacity >> 40) * margin;
+}
+
 uint64_t trp_actor_mark(const struct troupe_actor *actor, uint64_t capacity)
 {
     uint64_t high = actor->runtime->options.queue_high;
@@ -353,6 +376,8 @@ void trp_actor_signal(struct trp_context *context, struct troupe_actor *actor, u
     trp_switch();
     if (trp_mailbox_unpark(&actor->mailbox)) {
         trp_worker_schedule(context, actor);
+    } else if (trp_actor_extra(actor) != NULL) {
+        trp_pause_wake(context, actor);
     }
 }
 

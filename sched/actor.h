@@ -89,7 +89,9 @@ enum trp_phase {
 };
 
 /** In `waiting`: how many wait; whether a send takes care; and what its reader looks at when it has given room back, see admit.c and actor.c. */
-#define TRP_WAITING_COUNT 0x0fffffffU
+#define TRP_WAITING_COUNT 0x07ffffffU
+#define TRP_WAITING_PAUSED 0x08000000U /* some that have sent to it are paused: see pause.h */
+#define TRP_WAITING_LINE (TRP_WAITING_COUNT | TRP_WAITING_PAUSED)
 #define TRP_WAITING_CARE                                                                           \
     0x10000000U /* its messages are stamped (stamp.h), or stand on a shelf (shelf.h).  Set at spawn */
 #define TRP_WAITING_METERED                                                                        \
@@ -109,6 +111,8 @@ enum trp_signal {
         8, /* its fiber may find room now where it waits for some, or did a while ago: see line.h */
     TRP_SIGNAL_PRIORITY = 16, /* something has arrived that goes before the queue: see priority.h */
     TRP_SIGNAL_OVERLOAD = 32, /* ends, because its mailbox had no room: see overload.h */
+    TRP_SIGNAL_MARKED =
+        64, /* the holder's own: it is to be paused before the next message: see pause.h */
 };
 
 /** Those that others set and that its messages wait for. */
@@ -185,7 +189,7 @@ struct trp_extra {
     bool listens;                    /* priority.h: has asked for an alias or for priority, ever */
     bool tallied;                    /* set before it runs: what it handles is counted */
     _Atomic bool deferred;           /* any thread: an exit signal came in its turn, and too soon */
-    _Atomic(struct trp_edge *) edge; /* pressure.h: whom it waits for; others look at it */
+    _Atomic(struct trp_edge *) edge; /* pressure.h: whom it waits for; any thread, once */
     struct trp_defer *defers;        /* newest first, in the arena */
     struct trp_arena arena;
     troupe_decide_fn decide; /* set before it runs: whether it goes on after a failure; or NULL */
@@ -321,6 +325,9 @@ static inline uint32_t trp_actor_waiters(uint32_t waiting)
 
 /** What a mailbox of this behaviour takes, as in `charge.cap`. */
 uint64_t trp_actor_capacity(const struct troupe_behaviour *behaviour);
+
+/** The same with its margin: what handlers may fill it to. */
+uint64_t trp_actor_hard(const struct troupe_behaviour *behaviour);
 
 /** The part of it that is a mark: where a queue is long, with the option `queue_high`. */
 uint64_t trp_actor_mark(const struct troupe_actor *actor, uint64_t capacity);

@@ -171,14 +171,6 @@ int trp_admit_with_care(struct troupe_actor *actor, struct troupe_message *first
                                                             : TROUPE_EFULL;
 }
 
-int trp_admit_into_margin(
-    struct troupe_actor *actor, uint32_t margin, uint32_t count, uint64_t bytes)
-{
-    uint64_t cap = trp_actor_capacity(actor->behaviour) + TRP_CHARGE_ONE * margin;
-
-    return trp_charge_take_within(&actor->charge, cap, count, bytes);
-}
-
 void trp_admit_tell(struct troupe_actor *actor)
 {
     if (has_mark(actor)) {

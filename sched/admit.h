@@ -38,6 +38,17 @@ static inline uint64_t trp_admit_length(const struct troupe_actor *actor)
     return trp_charge_queued(&actor->charge) >> 40;
 }
 
+/** Whether at most half of its capacity is queued: then those go on that wait for room, since a wake-up costs as much as many
+ * messages. */
+static inline bool trp_admit_is_half_empty(const struct troupe_actor *actor)
+{
+    uint64_t queued = trp_charge_queued(&actor->charge);
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+
+    return queued >> 40 <= (capacity >> 40) / 2 &&
+           (queued & TRP_CHARGE_BYTES) <= (capacity & TRP_CHARGE_BYTES) / 2;
+}
+
 /** Where its messages stand, if it is on a shelf; or NULL. */
 struct trp_shelf *trp_admit_shelf(struct troupe_actor *actor);
 
@@ -54,10 +65,6 @@ TROUPE_CHECKED int trp_admit(
 /** The same of a chain, where trp_admit_wants_care() says so. */
 TROUPE_CHECKED int trp_admit_with_care(
     struct troupe_actor *actor, struct troupe_message *first, uint32_t count);
-
-/** The same of what a policy has made, up to so many messages above the capacity, within its bytes. */
-TROUPE_CHECKED int trp_admit_into_margin(
-    struct troupe_actor *actor, uint32_t margin, uint32_t count, uint64_t bytes);
 
 /** Of what was admitted under a lock: if the queue is long now, tells so.  Under no lock. */
 void trp_admit_tell(struct troupe_actor *actor);

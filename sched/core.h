@@ -187,11 +187,21 @@ TROUPE_CHECKED int trp_send_charged(struct trp_context *context, troupe_pid to,
 TROUPE_CHECKED int trp_send_request(
     struct trp_context *context, troupe_pid to, struct troupe_message *request);
 
-/** One more try of what was refused, for overload.c: uncounted, and without a policy.  With a `margin`, of one message or more
- * that a policy has made: up to so many above the capacity, but not through an alias.  Errors as trp_send_charged(). */
+/** The same, by a callback of `self`, which may be paused for it (pause.h). */
+TROUPE_CHECKED int trp_send_request_by(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *request);
+
+/** As troupe_send_bytes() and troupe_send_message(), but `self` neither waits nor is paused. */
+TROUPE_CHECKED int trp_send_bytes_now(struct troupe_actor *self, troupe_pid to,
+    const struct troupe_type *type, const void *body, size_t size);
+TROUPE_CHECKED int trp_send_message_now(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *msg);
+
+/** One more try of what was refused: uncounted, and without a policy.  `room`: within so much, as in the charge, and whoever waits for
+ * room; 0: within the capacity.  Errors as trp_send_charged(). */
 struct trp_refused;
 TROUPE_CHECKED int trp_send_again(
-    struct trp_context *context, const struct trp_refused *refused, uint32_t margin);
+    struct trp_context *context, const struct trp_refused *refused, uint64_t room);
 
 /** Of a wait that is an actor's, whoever does the waiting: the owner, and the number of its record (pressure.h), or 0. */
 struct trp_stake {
@@ -340,6 +350,17 @@ static inline uint64_t trp_send_edge(const struct troupe_message *msg)
 
     return trp_likely(number == 0) || trp_timer_serial(pending) != extension->serial ? 0 : number;
 }
+
+/* Of pause.h, for those below it.  Any context, under reclaim. */
+
+/** Somebody has set a signal of `actor`, which is not parked: if it is paused it looks at it. */
+void trp_pause_wake(struct trp_context *context, struct troupe_actor *actor);
+
+/** `actor` stands in a ring of waits, in which it is paused: it goes on. */
+void trp_pause_break(struct trp_context *context, struct troupe_actor *actor);
+
+/** Gives back what hangs on `edge`: nobody can reach it any more. */
+void trp_pause_free(struct trp_context *context, struct trp_edge *edge);
 
 /** Gives the block back; it is not armed and in no list. */
 void trp_timer_free(struct trp_context *context, struct trp_timer *timer);
@@ -521,6 +542,10 @@ struct trp_hooks {
 
     /** After that, under no lock: what else ends with it. */
     void (*follow_alias)(struct trp_context *context, const struct trp_passage *passage);
+
+    /** A callback of `self` that may wait was refused for want of room: it waits, for TROUPE_SEND_WAIT_MS at most.  Errors as
+     * troupe_send_message_within(). */
+    int (*wait_for_room)(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg);
 
     /** Who has the name, under reclaim; or TROUPE_NOBODY. */
     troupe_pid (*whereis)(const struct troupe_runtime *runtime, const char *name);

@@ -29,6 +29,7 @@
 #include "letter.h"
 #include "line.h"
 #include "overload.h"
+#include "pause.h"
 #include "priority.h"
 #include "runtime.h"
 #include "shelf.h"
@@ -215,6 +216,7 @@ void trp_exit_begin(
 
     trp_actor_set_phase(actor, TRP_PHASE_EXITING);
     if (trp_actor_extra(actor) != NULL) {
+        trp_pause_end(&worker->context, actor);
         trp_hooks.ending(actor);
     }
     if (phase == TRP_PHASE_RUNNING && reason.kind != TROUPE_EXIT_KILLED && !worker->crashed) {
@@ -252,7 +254,7 @@ static void seal(struct trp_context *context, struct troupe_actor *actor)
     /* seq_cst: must not pass our look at `waiting`; a waiter registers, then looks at the pid.  One of the two sees the
      * other.  PAIR actor.waiting. */
     atomic_store_explicit(&actor->pid, TROUPE_NOBODY, memory_order_seq_cst);
-    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
+    if ((atomic_load_explicit(&actor->waiting, memory_order_seq_cst) & TRP_WAITING_LINE) != 0) {
         trp_line_release(context, actor);
     }
 }

@@ -7,6 +7,7 @@
 #include "admit.h"
 #include "fiber.h"
 #include "overload.h"
+#include "pause.h"
 #include "place.h"
 #include "runtime.h"
 
@@ -61,14 +62,26 @@ static void call(struct trp_context *context, struct trp_waiter *waiter)
     }
 }
 
+/* Whether it counts on a place: it does not wait any more for the reader, who may wait for it. */
+static bool is_granted(const struct trp_waiter *waiter)
+{
+    return waiter->stake.edge != 0 && !waiter->pointed;
+}
+
 /* Whether there is room for what it holds.  If somebody's tentative charge makes it look otherwise, that one looks again. */
-static bool fits(const struct troupe_actor *actor, const struct trp_waiter *waiter)
+static bool fits(const struct troupe_actor *actor, const struct trp_waiter *waiter, uint64_t limit)
 {
     uint64_t queued = trp_charge_queued(&actor->charge);
-    uint64_t capacity = trp_actor_capacity(actor->behaviour);
 
-    return queued >> 40 < capacity >> 40 &&
-           (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (capacity & TRP_CHARGE_BYTES);
+    return queued >> 40 < limit >> 40 &&
+           (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (limit & TRP_CHARGE_BYTES);
+}
+
+/* Handlers may have gone into the margin meanwhile; then one that counts on a place has it there. */
+static uint64_t limit_of(const struct troupe_actor *actor, const struct trp_waiter *waiter)
+{
+    return is_granted(waiter) ? trp_actor_hard(actor->behaviour)
+                              : trp_actor_capacity(actor->behaviour);
 }
 
 /* Under lock.  Calls the first waiter if there is room for it: two that wait in each other's line would wake each other for
@@ -78,28 +91,20 @@ static void call_first(
 {
     struct trp_waiter *first = trp_container_of(extra->waiters.next, struct trp_waiter, entry);
 
-    if (!extra->waiter_called && !trp_list_is_empty(&extra->waiters) && fits(actor, first)) {
+    if (!extra->waiter_called && !trp_list_is_empty(&extra->waiters) &&
+        fits(actor, first, limit_of(actor, first))) {
         trp_list_remove(&first->entry);
         extra->waiter_called = true;
         call(context, first);
     }
 }
 
-/* A wake-up costs as much as many messages. */
-static bool is_half_empty(const struct troupe_actor *actor)
-{
-    uint64_t queued = trp_charge_queued(&actor->charge);
-    uint64_t capacity = trp_actor_capacity(actor->behaviour);
-
-    return queued >> 40 <= (capacity >> 40) / 2 &&
-           (queued & TRP_CHARGE_BYTES) <= (capacity & TRP_CHARGE_BYTES) / 2;
-}
-
-void trp_line_call(struct trp_context *context, struct troupe_actor *actor, bool parked)
+/* The same, if it is time to. */
+static void call_line(struct trp_context *context, struct troupe_actor *actor, bool parked)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
 
-    if (extra == NULL || (!parked && !is_half_empty(actor))) {
+    if (extra == NULL || (!parked && !trp_admit_is_half_empty(actor))) {
         return;
     }
     /* A waiter that tries just now holds the lock: it is called after it has failed. */
@@ -108,10 +113,23 @@ void trp_line_call(struct trp_context *context, struct troupe_actor *actor, bool
     trp_lock_give(&extra->lock);
 }
 
+void trp_line_call(struct trp_context *context, struct troupe_actor *actor, bool parked)
+{
+    /* Not older than what the caller read. */
+    uint32_t waiting = trp_admit_waiting(actor);
+
+    if (waiting & TRP_WAITING_PAUSED) {
+        trp_pause_release(context, actor, parked);
+    }
+    if (trp_actor_waiters(waiting) != 0) {
+        call_line(context, actor, parked);
+    }
+}
+
 void trp_line_look_again(struct trp_context *context, struct troupe_actor *actor)
 {
     /* seq_cst: after the charge was taken back.  PAIR actor.waiting. */
-    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
+    if ((atomic_load_explicit(&actor->waiting, memory_order_seq_cst) & TRP_WAITING_LINE) != 0) {
         /* The reader parks, then looks at the charge; we took it back, and meet it.  One of the two sees the other. */
         trp_line_call(context, actor, trp_mailbox_meet(&actor->mailbox));
     }
@@ -122,7 +140,7 @@ void trp_line_made_room(struct trp_context *context, struct troupe_actor *actor,
     /* acquire: the mark that was raised.  PAIR send.mark: pass_mark(). */
     uint32_t waiting = atomic_load_explicit(&actor->waiting, memory_order_acquire);
 
-    if (trp_actor_waiters(waiting) != 0) {
+    if (waiting & TRP_WAITING_LINE) {
         trp_line_call(context, actor, false);
     }
     if (waiting & TRP_WAITING_LONG) {
@@ -149,6 +167,7 @@ void trp_line_release(struct trp_context *context, struct troupe_actor *actor)
         call(context, trp_container_of(entry, struct trp_waiter, entry));
     }
     trp_lock_give(&extra->lock);
+    trp_pause_release_all(context, actor);
 }
 
 /* Under lock.  Puts the waiter in the list: who is new behind all others, who was called and finds no room before them.
@@ -244,7 +263,8 @@ static void aim(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_actor *owner;
 
     if (waiter->stake.edge == 0 || waiter->pointed ||
-        (fits(actor, waiter) && ahead < places_left(actor, extra))) {
+        (fits(actor, waiter, trp_actor_capacity(actor->behaviour)) &&
+            ahead < places_left(actor, extra))) {
         return;
     }
     owner = trp_table_find(&context->runtime->table, waiter->stake.owner);
@@ -286,6 +306,10 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     parcel.bytes = waiter->bytes;
     /* relaxed: under the lock, as its writer is. */
     waited = waiter->registered && !atomic_load_explicit(&waiter->called, memory_order_relaxed);
+    if (waiter->registered && !waited) {
+        /* It was called: the place that it counts on may be in the margin by now. */
+        parcel.room = trp_actor_hard(actor->behaviour);
+    }
     first = line_up(actor, extra, waiter);
     if (first) {
         error = trp_place_enter(context, actor, extra, &parcel);

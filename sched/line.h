@@ -39,7 +39,7 @@
 struct trp_fiber;
 struct trp_stake;
 
-/** Calls the first in line, if there is room for it.  After room was given back: the reader, `parked` if it has parked, for
+/** Calls the first in line, if there is room for it, and lets some go on that are paused (pause.h), if there is enough.  After room was given back: the reader, `parked` if it has parked, for
  * then nothing is queued whatever the charge says; or whoever took its own charge back. */
 void trp_line_call(struct trp_context *context, struct troupe_actor *actor, bool parked);
 

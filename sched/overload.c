@@ -115,16 +115,17 @@ static struct troupe_message *make(struct trp_context *context, const struct tro
     return made;
 }
 
-/* Messages above the capacity for what was made. */
-static uint32_t margin_of(const struct troupe_behaviour *behaviour)
+/* The capacity, and messages above it for what was made. */
+static uint64_t with_margin(const struct troupe_behaviour *behaviour)
 {
-    uint32_t margin = behaviour->overload->margin;
-    uint32_t quarter = (uint32_t)(trp_actor_capacity(behaviour) >> 42);
+    uint64_t capacity = trp_actor_capacity(behaviour);
+    uint64_t margin = behaviour->overload->margin;
+    uint64_t quarter = capacity >> 42;
 
     if (margin == 0) {
         margin = quarter > 0 ? quarter : 1;
     }
-    return margin;
+    return capacity + TRP_CHARGE_ONE * margin;
 }
 
 /* `made`, which is in the place of `msg`, has no room either: what it refers to is its own. */
@@ -156,7 +157,7 @@ static int shrink(struct trp_context *context, struct troupe_actor *actor, troup
     again.first = made;
     again.last = made;
     again.bytes = trp_message_weight(made);
-    error = trp_send_again(context, &again, margin_of(actor->behaviour));
+    error = trp_send_again(context, &again, with_margin(actor->behaviour));
     if (error < 0) {
         unmake(context, made, msg);
         return error == TROUPE_EDEADLK ? error : TROUPE_EFULL;

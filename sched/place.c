@@ -126,6 +126,62 @@ static struct troupe_message *last_of(struct troupe_message *first, uint32_t cou
     return msg;
 }
 
+/* Under lock.  How many of those in line count on a place: who was called, and who does not wait any more for the reader. */
+static uint64_t count_granted(const struct trp_extra *extra)
+{
+    uint64_t count = extra->waiter_called ? 1 : 0;
+
+    for (const struct trp_list *at = extra->waiters.next; at != &extra->waiters; at = at->next) {
+        const struct trp_waiter *waiter = trp_container_of(at, const struct trp_waiter, entry);
+
+        if (waiter->pointed) {
+            break;
+        }
+        count += waiter->stake.edge != 0;
+    }
+    return count;
+}
+
+/* Under lock. */
+static int admit_within(struct troupe_actor *actor, struct trp_extra *extra, uint64_t room,
+    uint32_t count, uint64_t bytes)
+{
+    uint64_t granted = TRP_CHARGE_ONE * count_granted(extra);
+
+    return granted < room ? trp_charge_take_within(&actor->charge, room - granted, count, bytes)
+                          : TROUPE_EFULL;
+}
+
+int trp_place_admit_within(
+    struct troupe_actor *actor, uint64_t room, uint32_t count, uint64_t bytes)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+    int error;
+
+    if (extra == NULL) {
+        return trp_charge_take_within(&actor->charge, room, count, bytes);
+    }
+    trp_lock_take(&extra->lock);
+    error = admit_within(actor, extra, room, count, bytes);
+    trp_lock_give(&extra->lock);
+    return error;
+}
+
+static int admit(
+    struct troupe_actor *actor, struct trp_extra *extra, const struct trp_parcel *parcel)
+{
+    if (parcel->room > 0) {
+        return parcel->waited
+                   ? trp_charge_take_within(
+                         &actor->charge, parcel->room, parcel->count, parcel->bytes)
+                   : admit_within(actor, extra, parcel->room, parcel->count, parcel->bytes);
+    }
+    if (!parcel->waited && trp_actor_waiters(trp_admit_waiting(actor)) != 0) {
+        return TROUPE_EFULL;
+    }
+    return trp_admit(actor, parcel->count, parcel->bytes, true);
+}
+
 int trp_place_through(struct trp_context *context, struct troupe_actor *actor,
     struct trp_extra *extra, struct trp_parcel *parcel)
 {
@@ -138,13 +194,8 @@ int trp_place_through(struct trp_context *context, struct troupe_actor *actor,
     if (parcel->passage.once) {
         parcel->count = 1;
     }
-    /* relaxed: as in trp_admit(), which calls nobody while we have the lock. */
-    if (!parcel->waited &&
-        trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) != 0) {
-        return TROUPE_EFULL;
-    }
     parcel->bytes = trp_admit_weigh(actor, parcel->first, parcel->count);
-    TROUPE_TRY(trp_admit(actor, parcel->count, parcel->bytes, true));
+    TROUPE_TRY(admit(actor, extra, parcel));
     if (!batch) {
         TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ringed));
     }
@@ -184,7 +235,7 @@ int trp_place_enter(struct trp_context *context, struct troupe_actor *actor,
     if (trp_pid_is_alias(parcel->to)) {
         return trp_place_through(context, actor, extra, parcel);
     }
-    TROUPE_TRY(trp_admit(actor, 1, parcel->bytes, true));
+    TROUPE_TRY(admit(actor, extra, parcel));
     TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ringed));
     trp_admit_stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;

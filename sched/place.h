@@ -64,6 +64,13 @@ void trp_place_point_back(struct trp_context *context, const struct troupe_messa
 /** One in a batch goes where nobody follows it. */
 void trp_place_lose_sight(struct trp_context *context, const struct troupe_message *msg);
 
+/**
+ * Charges `count` messages of `bytes` within `room`, which is more than the capacity, whoever waits in line; but for those in line that
+ * count on a place there is one left.  TROUPE_EFULL: nothing was charged.
+ */
+TROUPE_CHECKED int trp_place_admit_within(
+    struct troupe_actor *actor, uint64_t room, uint32_t count, uint64_t bytes);
+
 /* ---- under a lock ---- */
 
 /** What is sent through an alias, or by somebody who waited for room. */
@@ -72,6 +79,8 @@ struct trp_parcel {
     struct troupe_message *first;
     uint32_t count;
     uint64_t bytes;
+    uint64_t
+        room; /* to be admitted within, as in the charge; 0: within the capacity, if nobody waits */
     bool waited; /* by a waiter whose turn it is */
     struct trp_passage passage;
     bool scheduled;    /* we own the token: it is to be queued */

@@ -50,7 +50,7 @@ static bool stands(uint64_t word)
 {
     enum trp_edge_state state = state_of(word);
 
-    return state == TRP_EDGE_LOOKING || state == TRP_EDGE_WAITING || state == TRP_EDGE_CLAIMED;
+    return state != TRP_EDGE_NONE && state != TRP_EDGE_RESTING && state != TRP_EDGE_MOVING;
 }
 
 /* The word, when nobody moves it. */
@@ -101,8 +101,7 @@ static void move_on(struct trp_edge *edge, uint64_t word, enum trp_edge_state st
         &edge->word, (word & TRP_EDGE_NUMBER) | moves | state, memory_order_release);
 }
 
-/* NULL: it never waited. */
-static struct trp_edge *edge_of(struct troupe_actor *actor)
+struct trp_edge *trp_pressure_edge(struct troupe_actor *actor)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
 
@@ -112,30 +111,37 @@ static struct trp_edge *edge_of(struct troupe_actor *actor)
 
 /* ---- the owner ---- */
 
-static struct trp_edge *make_edge(struct trp_context *context, struct troupe_actor *self)
+static struct trp_edge *make_edge(struct trp_context *context, struct troupe_actor *actor)
 {
-    struct trp_extra *extra = trp_actor_need_extra(context, self);
-    struct trp_edge *edge;
+    struct trp_extra *extra = trp_actor_need_extra(context, actor);
+    struct trp_edge *edge = extra != NULL ? trp_pool_alloc(&context->pool, EDGE_CLASS) : NULL;
+    struct trp_edge *expected = NULL;
 
-    if (extra == NULL) {
+    if (edge == NULL) {
         return NULL;
     }
-    edge = trp_pool_alloc(&context->pool, EDGE_CLASS);
-    if (edge != NULL) {
-        memset(edge, 0, sizeof *edge);
-        /* release: the block.  PAIR extra.edge: edge_of(). */
-        atomic_store_explicit(&extra->edge, edge, memory_order_release);
+    memset(edge, 0, sizeof *edge);
+    trp_list_init(&edge->paused);
+    /* acq_rel.  release: the block.  acquire, if it failed: that of whoever came first.  PAIR extra.edge. */
+    if (!atomic_compare_exchange_strong_explicit(
+            &extra->edge, &expected, edge, memory_order_acq_rel, memory_order_acquire)) {
+        trp_pool_free(&context->pool, edge, EDGE_CLASS);
+        return expected;
     }
     return edge;
 }
 
+struct trp_edge *trp_pressure_need_edge(struct trp_context *context, struct troupe_actor *actor)
+{
+    struct trp_edge *edge = trp_pressure_edge(actor);
+
+    return edge != NULL ? edge : make_edge(context, actor);
+}
+
 int trp_pressure_open(struct trp_context *context, struct troupe_actor *self, uint64_t *out_number)
 {
-    struct trp_edge *edge = edge_of(self);
+    struct trp_edge *edge = trp_pressure_need_edge(context, self);
 
-    if (edge == NULL) {
-        edge = make_edge(context, self);
-    }
     if (edge == NULL) {
         return TROUPE_ENOMEM;
     }
@@ -149,7 +155,7 @@ int trp_pressure_open(struct trp_context *context, struct troupe_actor *self, ui
 
 void trp_pressure_close(struct troupe_actor *self)
 {
-    struct trp_edge *edge = edge_of(self);
+    struct trp_edge *edge = trp_pressure_edge(self);
     uint64_t word;
 
     if (edge == NULL) {
@@ -165,6 +171,7 @@ void trp_pressure_free(struct trp_context *context, struct trp_edge *edge)
     if (edge == NULL) {
         return;
     }
+    trp_pause_free(context, edge);
     if (edge->text != NULL) {
         trp_pool_free(&context->pool, edge->text, TEXT_CLASS);
     }
@@ -189,7 +196,7 @@ static troupe_pid read_hop(struct troupe_runtime *runtime, struct hop *hop)
     troupe_pid to;
     uint32_t life;
 
-    hop->edge = actor != NULL ? edge_of(actor) : NULL;
+    hop->edge = actor != NULL ? trp_pressure_edge(actor) : NULL;
     if (hop->edge == NULL) {
         return TROUPE_NOBODY;
     }
@@ -198,7 +205,7 @@ static troupe_pid read_hop(struct troupe_runtime *runtime, struct hop *hop)
         return TROUPE_NOBODY;
     }
     /* acquire, both: of one that is moved meanwhile we see that it is, when we read the word again.
-     * PAIR edge.to: trp_pressure_point(). */
+     * PAIR edge.to: point(). */
     to = atomic_load_explicit(&hop->edge->to, memory_order_acquire);
     life = atomic_load_explicit(&hop->edge->life, memory_order_acquire);
     next = trp_table_find(&runtime->table, to);
@@ -338,7 +345,7 @@ static void report(struct trp_context *context, struct troupe_actor *actor, cons
 static int refuse(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
     const struct way *way, bool *out_ring)
 {
-    struct trp_edge *edge = edge_of(actor);
+    struct trp_edge *edge = trp_pressure_edge(actor);
     uint64_t word;
 
     if (context->runtime->options.on_ring == TROUPE_RING_LOG) {
@@ -371,16 +378,17 @@ void trp_pressure_give_in(struct troupe_actor *self)
 const char *troupe_deadlock_text(struct troupe_actor *self)
 {
     TRP_INSIDE(self);
-    const struct trp_edge *edge = trp_actor_is_mine(self) ? edge_of(self) : NULL;
+    const struct trp_edge *edge = trp_actor_is_mine(self) ? trp_pressure_edge(self) : NULL;
 
     return edge != NULL && edge->text != NULL ? edge->text : "";
 }
 
 /* ---- whoever is entitled to ---- */
 
-void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim)
+static void point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim,
+    enum trp_edge_state state)
 {
-    struct trp_edge *edge = edge_of(actor);
+    struct trp_edge *edge = trp_pressure_edge(actor);
     uint64_t word;
 
     if (edge == NULL || !begin_move(edge, number, &word)) {
@@ -389,7 +397,17 @@ void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struc
     /* release, both: whoever reads it sees that it is being moved.  PAIR edge.to: read_hop(). */
     atomic_store_explicit(&edge->to, aim->to, memory_order_release);
     atomic_store_explicit(&edge->life, aim->life, memory_order_release);
-    move_on(edge, word, TRP_EDGE_LOOKING);
+    move_on(edge, word, state);
+}
+
+void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim)
+{
+    point(actor, number, aim, TRP_EDGE_LOOKING);
+}
+
+void trp_pressure_pause(struct troupe_actor *actor, uint64_t number, troupe_pid to)
+{
+    point(actor, number, &(struct trp_aim){.to = to}, TRP_EDGE_PAUSED);
 }
 
 /* It waits.  False: it was claimed. */
@@ -407,21 +425,55 @@ static bool begin_waiting(struct trp_edge *edge, uint64_t number)
     }
 }
 
+/* The way from `actor`, whose edge stands. */
+static void look_from(struct trp_context *context, struct troupe_actor *actor, struct way *way)
+{
+    /* seq_cst: our edge was stored before we read those of others.  Of all that make a ring, whoever is last here sees the
+     * others'.  PAIR edge.closed: itself. */
+    atomic_thread_fence(memory_order_seq_cst);
+    trp_switch();
+    follow(context->runtime, trp_actor_pid(actor), way);
+}
+
+/* If the way is a ring, or too long: the first one that is paused goes on.  False: it is none, or nobody is. */
+static bool let_one_go(struct trp_context *context, const struct way *way)
+{
+    for (unsigned i = 0; (way->closed || way->too_long) && i < way->count; i++) {
+        const struct hop *hop = &way->hops[i];
+        struct troupe_actor *actor = trp_table_find(&context->runtime->table, hop->pid);
+
+        if (state_of(hop->word) == TRP_EDGE_PAUSED && actor != NULL) {
+            /* First: what it does next sees no ring that is none any more. */
+            trp_pressure_rest(actor, hop->word & TRP_EDGE_NUMBER);
+            trp_pause_break(context, actor);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool trp_pressure_closes(struct trp_context *context, struct troupe_actor *actor)
+{
+    struct way way;
+
+    look_from(context, actor, &way);
+    return way.closed || way.too_long;
+}
+
 /* Whether an edge that stands closes a ring.  `out_ring` as in refuse(). */
 static int look(
     struct trp_context *context, struct troupe_actor *actor, uint64_t number, bool *out_ring)
 {
-    struct trp_edge *edge = edge_of(actor);
+    struct trp_edge *edge = trp_pressure_edge(actor);
     struct way way;
 
     if (edge == NULL) {
         return TROUPE_OK;
     }
-    /* seq_cst: our edge was stored before we read those of others.  Of all that make a ring, whoever is last here sees the
-     * others'.  PAIR edge.closed: itself. */
-    atomic_thread_fence(memory_order_seq_cst);
-    trp_switch();
-    follow(context->runtime, trp_actor_pid(actor), &way);
+    look_from(context, actor, &way);
+    while (let_one_go(context, &way)) {
+        follow(context->runtime, trp_actor_pid(actor), &way);
+    }
     if (way.closed) {
         claim(&way, way.count);
     } else if (way.too_long) {
@@ -468,7 +520,7 @@ void trp_pressure_report(struct trp_context *context, struct troupe_actor *actor
 
 void trp_pressure_rest(struct troupe_actor *actor, uint64_t number)
 {
-    struct trp_edge *edge = edge_of(actor);
+    struct trp_edge *edge = trp_pressure_edge(actor);
     uint64_t word;
 
     if (edge == NULL) {

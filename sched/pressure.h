@@ -18,7 +18,9 @@
  *     +------------------+                 +---------------------> CLAIMED ---- it does not wait: refuse ----> RESTING
  *      close, from any state but MOVING
  *
- * An edge stands in LOOKING, WAITING and CLAIMED.  MOVING: `to` is being written, or the text; all others wait for that.
+ * An edge stands in LOOKING, WAITING, CLAIMED, and PAUSED: of a handler that is paused.  It gives way: whoever finds a ring in which
+ * somebody is paused lets that one go on and looks again, so such a ring has no victim.
+ *  MOVING: `to` is being written, or the text; all others wait for that.
  *
  * Several may see the same ring before one of them leaves it.  Each goes through those that are LOOKING, highest number first,
  * and claims the first that it can: who has stopped looking can be claimed no more, and who was claimed finds it when it
@@ -35,6 +37,8 @@
 
 #include "context.h"
 
+struct trp_pause;
+
 /** A chain that is longer counts as a ring. */
 #define TRP_EDGE_HOPS 64
 
@@ -45,6 +49,7 @@ enum trp_edge_state {
     TRP_EDGE_WAITING, /* it closed none */
     TRP_EDGE_CLAIMED, /* it is in one, and the victim */
     TRP_EDGE_MOVING,  /* somebody writes the rest */
+    TRP_EDGE_PAUSED, /* of one that is paused (pause.h): who finds it in a ring lets that one go on */
 };
 
 #define TRP_EDGE_STATE UINT64_C(7)
@@ -56,20 +61,31 @@ enum trp_edge_state {
 #define TRP_EDGE_STEP (UINT64_C(1) << 23)
 #define TRP_EDGE_FIRST(place) (((uint64_t)(place) + 1) << 11)
 
-/** What an actor that has ever waited has, in its extra block and as long as that. */
+/** What an actor that has ever waited, or been paused on, has, as long as its extra block.  Made by whoever needs it first. */
 struct trp_edge {
     _Atomic uint64_t word;
     _Atomic troupe_pid to; /* whoever moves it */
     _Atomic uint32_t
-        life;   /* the same; of a join: 1 + the incarnation whose end is awaited; 0: any */
+        life; /* the same; of a join: 1 + the incarnation whose end is awaited; 0: any */
+    _Atomic(struct trp_pause *) pause; /* pause.h: its owner's; others look at it */
+    struct trp_list
+        paused; /* pause.h: those that are paused on it, first come first.  Under the lock of the extra block */
     char *text; /* whoever moves it, and the owner of one that rests: of the last ring; or NULL */
 };
+
+static_assert(sizeof(struct trp_edge) <= TRP_CACHE_LINE, "a block of the smallest class");
 
 /** How a record is pointed. */
 struct trp_aim {
     troupe_pid to;
     uint32_t life; /* as in struct trp_edge */
 };
+
+/** That of `actor`, or NULL.  Any context, under reclaim. */
+struct trp_edge *trp_pressure_edge(struct troupe_actor *actor);
+
+/** The same, made if there is none; NULL without memory. */
+struct trp_edge *trp_pressure_need_edge(struct trp_context *context, struct troupe_actor *actor);
 
 /**
  * A record for `self`, which has none, RESTING.  Its owner; *out_number is never 0.
@@ -106,10 +122,16 @@ TROUPE_CHECKED int trp_pressure_look(
 /** The record, if it is still that one, rests: its owner goes on, or is about to. */
 void trp_pressure_rest(struct troupe_actor *actor, uint64_t number);
 
+/** The record `number` of `actor` is that of a pause on `to`, which gives way. */
+void trp_pressure_pause(struct troupe_actor *actor, uint64_t number, troupe_pid to);
+
+/** Whether the edge of `actor`, which stands, closes a ring.  Under no lock. */
+bool trp_pressure_closes(struct trp_context *context, struct troupe_actor *actor);
+
 /** Its wait would have closed a ring: `self` fails, if options.on_ring says so, or comes back.  In a callback of its that may wait. */
 void trp_pressure_give_in(struct troupe_actor *self);
 
-/** Gives back what `edge` has, or NULL: nobody can reach it any more. */
+/** Gives back `edge`, or NULL: nobody can reach it any more. */
 void trp_pressure_free(struct trp_context *context, struct trp_edge *edge);
 
 #endif

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include <troupe/mailbox.h>
+
 #include "contain.h"
 #include "exit.h"
 #include "port.h"
@@ -51,7 +53,8 @@ static bool are_options_right(const struct troupe_runtime_options *options)
            options->limits.actors < (uint32_t)1 << 28 &&
            options->limits.threads <= TROUPE_THREADS_MAX && options->blocking_threads >= 0 &&
            options->blocking_threads <= TROUPE_BLOCKING_THREADS_MAX &&
-           options->blocking_idle_ms >= 0 && options->queue_low <= options->queue_high &&
+           options->blocking_idle_ms >= 0 && options->pause_max_ms >= 0 &&
+           options->queue_low <= options->queue_high &&
            (allocator == NULL || (allocator->allocate != NULL && allocator->release != NULL));
 }
 
@@ -90,6 +93,9 @@ static void set_options(
         runtime->worker_count < TRP_SHARDS_MAX ? runtime->worker_count : TRP_SHARDS_MAX;
     if (options->watchdog_ms == 0) {
         runtime->options.watchdog_ms = 10;
+    }
+    if (options->pause_max_ms == 0) {
+        runtime->options.pause_max_ms = TROUPE_PAUSE_MS_DEFAULT;
     }
     set_blocking(&runtime->options, cpus);
     runtime->options.queue_low = or_default(options->queue_low, options->queue_high / 2);

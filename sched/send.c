@@ -19,6 +19,7 @@
 #include "letter.h"
 #include "line.h"
 #include "overload.h"
+#include "pause.h"
 #include "place.h"
 #include "priority.h"
 #include "runtime.h"
@@ -66,11 +67,12 @@ bool trp_send_first(struct trp_context *context, struct troupe_actor *actor,
 }
 
 static int send_through(struct trp_context *context, troupe_pid alias, struct troupe_message *first,
-    uint32_t count, uint64_t bytes)
+    uint32_t count, uint64_t bytes, uint64_t room)
 {
     struct troupe_actor *actor = trp_table_owner(&context->runtime->table, alias);
     struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
-    struct trp_parcel parcel = {.to = alias, .first = first, .count = count, .bytes = bytes};
+    struct trp_parcel parcel = {
+        .to = alias, .first = first, .count = count, .bytes = bytes, .room = room};
     struct troupe_message *behind = NULL;
     int error = TROUPE_EGONE;
 
@@ -101,9 +103,10 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
 
 /* No actor has this pid. */
 static TRP_NOINLINE int send_elsewhere(struct trp_context *context, troupe_pid to,
-    struct troupe_message *first, uint32_t count, uint64_t bytes)
+    struct troupe_message *first, uint32_t count, uint64_t bytes, uint64_t room)
 {
-    return trp_pid_is_alias(to) ? send_through(context, to, first, count, bytes) : TROUPE_EGONE;
+    return trp_pid_is_alias(to) ? send_through(context, to, first, count, bytes, room)
+                                : TROUPE_EGONE;
 }
 
 /* ---- the way in for what is charged ---- */
@@ -219,13 +222,33 @@ static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troup
     int error = shelf != NULL ? shelve(context, actor, shelf, first, count)
                               : trp_admit_with_care(actor, first, count);
 
-    if (error < 0) {
-        return refused(context, trp_actor_pid(actor), first, last, count, error);
-    }
-    if (shelf != NULL) {
-        return TROUPE_OK;
+    if (error < 0 || shelf != NULL) {
+        return error;
     }
     trp_admit_stamp(context, actor, &first, &last, count);
+    trp_place_mark(first, count);
+    place(context, actor, first, last);
+    return TROUPE_OK;
+}
+
+/* A try.  On error they have been counted as sent, and nothing else. */
+static int try_charged(struct trp_context *context, troupe_pid to, struct troupe_message *first,
+    struct troupe_message *last, uint32_t count, uint64_t bytes)
+{
+    struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
+    int error;
+
+    trp_count(&context->counters.sent, count);
+    if (trp_unlikely(actor == NULL)) {
+        return send_elsewhere(context, to, first, count, bytes, 0);
+    }
+    if (trp_unlikely(trp_admit_wants_care(actor))) {
+        return send_with_care(context, actor, first, last, count);
+    }
+    error = trp_admit(actor, count, bytes, false);
+    if (trp_unlikely(error < 0)) {
+        return error;
+    }
     trp_place_mark(first, count);
     place(context, actor, first, last);
     return TROUPE_OK;
@@ -234,39 +257,24 @@ static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troup
 int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_message *first,
     struct troupe_message *last, uint32_t count, uint64_t bytes)
 {
-    struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
-    int error;
+    int error = try_charged(context, to, first, last, count, bytes);
 
-    trp_count(&context->counters.sent, count);
-    if (trp_unlikely(actor == NULL)) {
-        error = send_elsewhere(context, to, first, count, bytes);
-        return error < 0 ? refused(context, to, first, last, count, error) : TROUPE_OK;
-    }
-    if (trp_unlikely(trp_admit_wants_care(actor))) {
-        return send_with_care(context, actor, first, last, count);
-    }
-    error = trp_admit(actor, count, bytes, false);
-    if (trp_unlikely(error < 0)) {
-        return refused(context, trp_actor_pid(actor), first, last, count, error);
-    }
-    trp_place_mark(first, count);
-    place(context, actor, first, last);
-    return TROUPE_OK;
+    return trp_unlikely(error < 0) ? refused(context, to, first, last, count, error) : error;
 }
 
 /* It is charged, and whoever waits for its answer waits for `actor`. */
 static int admit_again(struct trp_context *context, struct troupe_actor *actor,
-    const struct trp_refused *refused, uint32_t margin)
+    const struct trp_refused *refused, uint64_t room)
 {
     struct troupe_message *first = refused->first;
 
-    TROUPE_TRY(margin > 0 ? trp_admit_into_margin(actor, margin, refused->count,
-                                trp_admit_weigh(actor, first, refused->count))
-                          : trp_admit_with_care(actor, first, refused->count));
+    TROUPE_TRY(room > 0 ? trp_place_admit_within(actor, room, refused->count,
+                              trp_admit_weigh(actor, first, refused->count))
+                        : trp_admit_with_care(actor, first, refused->count));
     return refused->count == 1 ? trp_place_point(context, actor, first, NULL) : TROUPE_OK;
 }
 
-int trp_send_again(struct trp_context *context, const struct trp_refused *refused, uint32_t margin)
+int trp_send_again(struct trp_context *context, const struct trp_refused *refused, uint64_t room)
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, refused->to);
     struct troupe_message *first = refused->first;
@@ -274,14 +282,14 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
     int error;
 
     if (actor == NULL) {
-        return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
+        return send_elsewhere(context, refused->to, first, refused->count, refused->bytes, room);
     }
     if (trp_admit_shelf(actor) != NULL) {
         return refused->count == 1
                    ? shelve_request(context, actor, first)
                    : shelve(context, actor, trp_admit_shelf(actor), first, refused->count);
     }
-    error = admit_again(context, actor, refused, margin);
+    error = admit_again(context, actor, refused, room);
     if (error < 0) {
         trp_line_look_again(context, actor);
         return error;
@@ -302,7 +310,8 @@ static int admit_request(
     return error == TROUPE_OK ? trp_place_point_request(context, actor, request, NULL) : error;
 }
 
-int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_message *request)
+/* The same of a request. */
+static int try_request(struct trp_context *context, troupe_pid to, struct troupe_message *request)
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
     struct troupe_message *last = request;
@@ -311,17 +320,13 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
 
     trp_count(&context->counters.sent, 1);
     if (trp_unlikely(actor == NULL)) {
-        error = send_elsewhere(context, to, request, 1, trp_message_weight(request));
-        return error < 0 ? refused(context, to, request, request, 1, error) : TROUPE_OK;
+        return send_elsewhere(context, to, request, 1, trp_message_weight(request), 0);
     }
     shelved = trp_admit_shelf(actor) != NULL;
     error =
         shelved ? shelve_request(context, actor, request) : admit_request(context, actor, request);
-    if (trp_unlikely(error < 0)) {
-        return refused(context, trp_actor_pid(actor), request, request, 1, error);
-    }
-    if (trp_unlikely(shelved)) {
-        return TROUPE_OK;
+    if (trp_unlikely(error < 0 || shelved)) {
+        return error;
     }
     trp_admit_stamp(context, actor, &request, &last, 1);
     request->flags |= TRP_MESSAGE_CHARGED;
@@ -329,12 +334,96 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
     return TROUPE_OK;
 }
 
+int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_message *request)
+{
+    int error = try_request(context, to, request);
+
+    return trp_unlikely(error < 0) ? refused(context, to, request, request, 1, error) : error;
+}
+
 /* One message, request or not. */
-static int send_one(struct trp_context *context, troupe_pid to, struct troupe_message *msg)
+static int try_one(struct trp_context *context, troupe_pid to, struct troupe_message *msg)
 {
     return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION)
-               ? trp_send_request(context, to, msg)
-               : trp_send_charged(context, to, msg, msg, 1, trp_message_weight(msg));
+               ? try_request(context, to, msg)
+               : try_charged(context, to, msg, msg, 1, trp_message_weight(msg));
+}
+
+static int send_one(struct trp_context *context, troupe_pid to, struct troupe_message *msg)
+{
+    int error = try_one(context, to, msg);
+
+    return trp_unlikely(error < 0) ? refused(context, to, msg, msg, 1, error) : error;
+}
+
+/* ---- by a callback that may be paused for it ---- */
+
+/* Whose mailbox it is that `to` leads to; NULL: nobody's any more. */
+static struct troupe_actor *receiver_of(struct trp_context *context, troupe_pid to)
+{
+    struct trp_table *table = &context->runtime->table;
+
+    return trp_pid_is_alias(to) ? trp_table_owner(table, to) : trp_table_find(table, to);
+}
+
+/* Whether its callback handles messages, and may not wait itself. */
+static bool is_handler(const struct troupe_actor *self)
+{
+    /* relaxed: we hold the token. */
+    return atomic_load_explicit(&self->phase, memory_order_relaxed) == TRP_PHASE_RUNNING &&
+           !trp_fiber_is_wanted(self->behaviour);
+}
+
+/* What found no room within the capacity goes into the margin, and `self` will be paused for it: see pause.h. */
+static int press(
+    struct trp_context *context, struct troupe_actor *self, const struct trp_refused *refused)
+{
+    struct troupe_actor *actor = receiver_of(context, refused->to);
+    bool pauses = actor != self && !self->behaviour->never_paused;
+    uint64_t hard;
+    int error;
+
+    if (actor == NULL || !is_handler(self)) {
+        return TROUPE_EFULL;
+    }
+    hard = trp_actor_hard(actor->behaviour);
+    if (hard == trp_actor_capacity(actor->behaviour) || trp_admit_shelf(actor) != NULL) {
+        return TROUPE_EFULL;
+    }
+    if (pauses) {
+        TROUPE_TRY(trp_pause_allows(context, self, actor, refused->count));
+    }
+    error = trp_send_again(context, refused, hard);
+    if (error == TROUPE_OK && pauses) {
+        trp_pause_note(self, actor, refused->count);
+    }
+    return error;
+}
+
+/* They were refused with `error`, which is what stays of it. */
+static TRP_NOINLINE int insist(struct trp_context *context, troupe_pid to,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count, int error)
+{
+    struct trp_refused all = {to, first, last, count, trp_admit_weigh(NULL, first, count)};
+
+    if (error == TROUPE_EFULL) {
+        error = press(context, context->current, &all);
+    }
+    return error < 0 ? refused(context, to, first, last, count, error) : error;
+}
+
+int trp_send_request_by(struct troupe_actor *self, troupe_pid to, struct troupe_message *request)
+{
+    struct trp_context *context = trp_context_of(self);
+    int error = try_request(context, to, request);
+
+    return trp_unlikely(error < 0) ? insist(context, to, request, request, 1, error) : error;
+}
+
+/* Whether `self`, which was refused with `error`, waits. */
+static bool shall_wait(const struct troupe_actor *self, troupe_pid to, int error)
+{
+    return error == TROUPE_EFULL && trp_wait_may(self) && !trp_actor_is_reached_by(self, to);
 }
 
 /* ---- public ---- */
@@ -345,9 +434,26 @@ static bool is_body_right(const struct troupe_type *type, const void *body, size
            (size == type->size || type->variable) && size <= TROUPE_BODY_MAX;
 }
 
+/* Refused with `error`: with patience it waits, or will be paused. */
+static TRP_NOINLINE int not_sent(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *msg, int error, bool patient)
+{
+    struct trp_context *context = trp_context_of(self);
+
+    error = patient ? insist(context, to, msg, msg, 1, error)
+                    : refused(context, to, msg, msg, 1, error);
+    if (patient && shall_wait(self, to, error)) {
+        error = trp_hooks.wait_for_room(self, to, msg);
+    }
+    if (error < 0) {
+        trp_message_free(&trp_context_of(self)->pool, msg);
+    }
+    return error;
+}
+
 /* `self` is the caller's. */
 TRP_INLINE int send_bytes(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
-    const void *body, size_t size)
+    const void *body, size_t size, bool patient)
 {
     struct trp_context *context;
     struct troupe_message *msg;
@@ -365,11 +471,8 @@ TRP_INLINE int send_bytes(struct troupe_actor *self, troupe_pid to, const struct
     if (size > 0) {
         memcpy(trp_message_body(msg), body, size);
     }
-    error = trp_send_charged(context, to, msg, msg, 1, trp_message_weight(msg));
-    if (trp_unlikely(error < 0)) {
-        trp_message_free(&context->pool, msg);
-    }
-    return error;
+    error = try_charged(context, to, msg, msg, 1, trp_message_weight(msg));
+    return trp_unlikely(error < 0) ? not_sent(self, to, msg, error, patient) : error;
 }
 
 /* It is not the caller's, or the caller comes from outside: apart, so that others need not ask when they return. */
@@ -378,14 +481,20 @@ static TRP_NOINLINE int send_from_outside(struct troupe_actor *self, troupe_pid 
 {
     TRP_INSIDE(self);
 
-    return trp_actor_is_mine(self) ? send_bytes(self, to, type, body, size) : TROUPE_EINVAL;
+    return trp_actor_is_mine(self) ? send_bytes(self, to, type, body, size, true) : TROUPE_EINVAL;
 }
 
 int troupe_send_bytes(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
     const void *body, size_t size)
 {
-    return trp_likely(trp_actor_is_mine(self)) ? send_bytes(self, to, type, body, size)
+    return trp_likely(trp_actor_is_mine(self)) ? send_bytes(self, to, type, body, size, true)
                                                : send_from_outside(self, to, type, body, size);
+}
+
+int trp_send_bytes_now(struct troupe_actor *self, troupe_pid to, const struct troupe_type *type,
+    const void *body, size_t size)
+{
+    return send_bytes(self, to, type, body, size, false);
 }
 
 int troupe_send(
@@ -406,12 +515,29 @@ static int conclude(
     return error;
 }
 
-static int send_owned(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
+/* With patience it waits, or will be paused. */
+static int send_owned(
+    struct troupe_actor *self, troupe_pid to, struct troupe_message *msg, bool patient)
 {
     struct trp_context *context = trp_context_of(self);
-    int error = send_one(context, to, msg);
+    int error = try_one(context, to, msg);
 
-    return trp_unlikely(error < 0) ? conclude(context, self, msg, error) : error;
+    if (trp_likely(error == TROUPE_OK)) {
+        return error;
+    }
+    error = patient ? insist(context, to, msg, msg, 1, error)
+                    : refused(context, to, msg, msg, 1, error);
+    error = error < 0 ? conclude(context, self, msg, error) : error;
+    return patient && shall_wait(self, to, error) ? trp_hooks.wait_for_room(self, to, msg) : error;
+}
+
+int trp_send_message_now(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
+{
+    if (msg == NULL || trp_actor_has_in_hand(self, msg)) {
+        return TROUPE_EINVAL;
+    }
+    trp_place_let_go(msg, trp_actor_pid(self));
+    return send_owned(self, to, msg, false);
 }
 
 int troupe_send_message(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
@@ -421,7 +547,7 @@ int troupe_send_message(struct troupe_actor *self, troupe_pid to, struct troupe_
         return TROUPE_EINVAL;
     }
     trp_place_let_go(msg, trp_actor_pid(self));
-    return send_owned(self, to, msg);
+    return send_owned(self, to, msg, true);
 }
 
 /* Undoes troupe_take(): the handler's message has its body and its caller again. */
@@ -452,7 +578,7 @@ int troupe_forward(struct troupe_actor *self, troupe_pid to, struct troupe_messa
         return error;
     }
     trp_place_let_go(copy, copy->sender);
-    error = send_owned(self, to, copy);
+    error = send_owned(self, to, copy, true);
     if (error < 0) {
         give_back(self, msg, copy);
     }
@@ -499,7 +625,10 @@ int troupe_send_batch(
     }
     context = trp_context_of(self);
     bytes = chain(context, msgs, count);
-    error = trp_send_charged(context, to, msgs[0], msgs[count - 1], (uint32_t)count, bytes);
+    error = try_charged(context, to, msgs[0], msgs[count - 1], (uint32_t)count, bytes);
+    if (trp_unlikely(error < 0)) {
+        error = insist(context, to, msgs[0], msgs[count - 1], (uint32_t)count, error);
+    }
     for (size_t i = 0; error < 0 && i < count; i++) {
         trp_place_take_back(context->runtime, self, msgs[i]);
         if (trp_unlikely(trp_message_is_held(msgs[i]))) {

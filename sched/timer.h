@@ -92,6 +92,7 @@ struct trp_timer {
         serial; /* moves on at each use of the block; read through stale handles; see above */
     struct troupe_actor *owner;
     uint32_t incarnation; /* of the owner when it was armed */
+    bool rings;           /* a pause's: no tick, but trp_pause_ring(), see pause.h */
     bool cancelled;       /* periodic, cancelled while its tick is queued */
     uint64_t period_ms;   /* 0: once */
     uint64_t missed;      /* ticks left out since the last one */

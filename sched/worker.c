@@ -17,6 +17,7 @@
 #include "letter.h"
 #include "line.h"
 #include "overload.h"
+#include "pause.h"
 #include "pressure.h"
 #include "runtime.h"
 #include "seam.h"
@@ -725,6 +726,7 @@ enum outcome {
     SLICE_PARKED, /* the token is gone */
     SLICE_AGAIN,  /* queue the slot again */
     SLICE_EXIT,   /* the actor is in phase EXITING */
+    SLICE_PAUSED, /* its token goes into its record: see pause.h */
     /* It is not over: */
     SLICE_RECEIVE, /* handles messages */
     SLICE_RESUME,  /* goes on with the callback that was left in the middle */
@@ -745,7 +747,7 @@ static bool has_token_again(struct trp_worker *worker, struct troupe_actor *acto
     trp_switch();
     /* seq_cst: after the swap that set PARKED; whoever set a signal, or registered to wait for room, before
      * clearing PARKED or looking at it, is seen here.  PAIR actor.signals, PAIR actor.waiting. */
-    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_seq_cst)) != 0) {
+    if ((atomic_load_explicit(&actor->waiting, memory_order_seq_cst) & TRP_WAITING_LINE) != 0) {
         trp_line_call(&worker->context, actor, true);
     }
     if ((atomic_load_explicit(&actor->signals, memory_order_seq_cst) & TRP_SIGNAL_WAKES) == 0 ||
@@ -964,6 +966,13 @@ static bool keep_head(struct trp_worker *worker, struct troupe_actor *actor)
     return true;
 }
 
+/* Of the holder's own. */
+static bool is_signalled(const struct troupe_actor *actor, uint32_t signal)
+{
+    /* relaxed: we have set it. */
+    return (atomic_load_explicit(&actor->signals, memory_order_relaxed) & signal) != 0;
+}
+
 /* Signals, and messages that stand before the queue.  SLICE_RECEIVE: the queue's turn. */
 static TRP_NOINLINE enum outcome heed(
     struct trp_worker *worker, struct troupe_actor *actor, uint64_t begin_ns)
@@ -975,8 +984,10 @@ static TRP_NOINLINE enum outcome heed(
         if (heed_signals(worker, actor)) {
             return end_actor(worker, actor);
         }
-        /* relaxed: the holder's own. */
-        if ((atomic_load_explicit(&actor->signals, memory_order_relaxed) & TRP_SIGNAL_AGAIN) == 0) {
+        if (is_signalled(actor, TRP_SIGNAL_MARKED) && trp_pause_is_due(&worker->context, actor)) {
+            return SLICE_PAUSED;
+        }
+        if (!is_signalled(actor, TRP_SIGNAL_AGAIN)) {
             return SLICE_RECEIVE;
         }
         if (!keep_head(worker, actor)) {
@@ -1144,13 +1155,19 @@ static void let_go(struct trp_worker *worker, struct troupe_actor *actor, enum o
     if (outcome == SLICE_PARKED) {
         return;
     }
+    if (outcome == SLICE_PAUSED) {
+        /* Handled, and not to be kept for as long. */
+        trp_worker_end_head(worker, actor);
+    }
     credit(worker, actor);
     actor->current = NULL;
     if (outcome == SLICE_EXIT && trp_exit_continue(&worker->context, actor) == TRP_EXIT_OVER) {
         return;
     }
     actor->context = NULL;
-    enqueue(worker, actor);
+    if (outcome != SLICE_PAUSED || !trp_pause_rest(actor)) {
+        enqueue(worker, actor);
+    }
 }
 
 /* What was handled, but not yet counted. */
@@ -1225,6 +1242,10 @@ static void unwound(struct trp_worker *worker)
 
 static void fire(void *arg, struct trp_timer *timer)
 {
+    if (trp_unlikely(timer->rings)) {
+        trp_pause_ring(arg, timer);
+        return;
+    }
     trp_send_reserved(arg, timer->owner, &timer->tick);
 }
 

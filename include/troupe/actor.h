@@ -104,6 +104,8 @@ struct troupe_behaviour {
     troupe_destroy_fn destroy;     /* or NULL */
     uint32_t capacity;             /* messages; 0: TROUPE_CAPACITY_DEFAULT */
     uint64_t capacity_bytes;       /* 0: TROUPE_CAPACITY_BYTES_DEFAULT; at least 64 a message */
+    uint32_t margin;               /* messages above that, for handlers: see mailbox.h */
+    bool never_paused;             /* when it sends into margins: see mailbox.h */
     bool trap_exit;                /* exit signals arrive as messages: see link.h */
     bool may_wait;                 /* init and receive may wait: see fiber.h */
     troupe_main_fn main;           /* instead of receive: see fiber.h */

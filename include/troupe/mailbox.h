@@ -13,6 +13,32 @@
  * Room comes back when the receiver's turn ends or its mailbox is empty, not with each message: at most 64 messages
  * later.
  *
+ * A full mailbox.  Above the capacity there is a *margin*, for handlers, and nothing that is charged is ever accepted above that:
+ *
+ *   who sends                         at the capacity                                with the margin used up
+ *   a handler                         goes into the margin, and the sender is         refused: TROUPE_EFULL
+ *                                     *paused* when its handler has returned
+ *   a callback that may wait          waits in line for TROUPE_SEND_WAIT_MS           waits
+ *   (fiber.h)                         (troupe_send_within(): as long as it says)
+ *   troupe_send_wait()                waits in line                                   waits
+ *   init, terminate; troupe_try_send();
+ *   what the library publishes        refused                                         refused
+ *
+ * A paused actor handles nothing, so its own mailbox fills up, and pressure goes on to whoever sends to it, through any number of
+ * stages.  It goes on, first come first served and some at a time, when its receiver has fallen to half of its capacity, or has
+ * ended; after options.pause_max_ms in any case, which is reported (PAUSED): then what it sends there above the capacity is refused
+ * until that one has read half of its capacity.  An exit signal that ends it, and a kill, are heeded at once.  It knows that it will be paused:
+ * troupe_pressure().
+ *
+ * Nobody is paused in a ring of waits (fiber.h): of one that would be the margin is used, and then it is refused.  A pause gives
+ * way: if somebody is about to wait for one that is paused on it, directly or by way of others, that one goes on.
+ *
+ * Never paused are a behaviour that says so (`never_paused`), supervisors, and one that sends to itself: these use the margin, and are
+ * then refused.  One callback sends at most TROUPE_PAUSE_BURST messages into margins.
+ *
+ * `margin` of a behaviour is in messages, and in bytes in proportion; 0: TROUPE_MARGIN_DEFAULT percent of the capacity, at least one, but
+ * none if it has another policy than to reject.  TROUPE_NO_MARGIN: nobody is paused on it.
+ *
  * What finds no room is refused, unless the receiver's behaviour has another policy: see overload.h.
  *
  * On every error the message is still the caller's.  Messages from one sender to one actor arrive in
@@ -44,10 +70,29 @@ TROUPE_BEGIN_DECLS
 /** Largest capacity of a mailbox, in bytes. */
 #define TROUPE_CAPACITY_BYTES_MAX ((uint64_t)1 << 39)
 
+/** Default margin of a mailbox, in percent of its capacity. */
+#ifndef TROUPE_MARGIN_DEFAULT
+#define TROUPE_MARGIN_DEFAULT 25
+#endif
+
+/** The largest margin, in messages; and none at all. */
+#define TROUPE_MARGIN_MAX (TROUPE_CAPACITY_MAX / 4)
+#define TROUPE_NO_MARGIN UINT32_MAX
+
+/** Messages that one callback may send into margins. */
+#define TROUPE_PAUSE_BURST 16
+
+/** Default of options.pause_max_ms. */
+#define TROUPE_PAUSE_MS_DEFAULT 1000
+
+/** For how long a callback that may wait waits for room in troupe_send() and its like. */
+#define TROUPE_SEND_WAIT_MS 5000
+
 /**
- * Sends a copy of `body` to `to`.  Never waits.
+ * Sends a copy of `body` to `to`.  With a full mailbox: see above.
  *
- * Threads  a callback of `self`
+ * Threads  a callback of `self`.  One that may wait does so here, as in troupe_send_within(), if there is no room
+ * Errors   of one that waits also TROUPE_ETIMEDOUT, and the others of troupe_send_within()
  * Owns     on success what the body refers to is the runtime's; on error still the caller's
  * Units    `type->size` bytes are copied; for a variable type too.  See troupe_send_bytes()
  * Cost     O(1), two locked instructions; the receiver's next turn is queued if it was idle
@@ -118,6 +163,15 @@ TROUPE_API TROUPE_CHECKED int troupe_try_send(
  */
 TROUPE_API TROUPE_CHECKED int troupe_send_wait(
     struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms);
+
+/**
+ * Whether `self` has sent into a margin, so that it will be paused when this callback has returned: a source may stop to produce
+ * here.
+ *
+ * Threads  a callback of `self`; false in any other
+ * Cost     O(1)
+ */
+TROUPE_API bool troupe_pressure(const struct troupe_actor *self);
 
 /**
  * How full the mailbox of `pid` is, in charged messages; those of a turn count until it ends.  A moment's view.

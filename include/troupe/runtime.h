@@ -52,6 +52,7 @@ enum troupe_report_kind {
     TROUPE_REPORT_QUEUE_LONG,  /* a mailbox has more messages than options.queue_high */
     TROUPE_REPORT_QUEUE_SHORT, /* which it has not any more: as few as options.queue_low */
     TROUPE_REPORT_RING,        /* a wait closes a ring of waits, and options.on_ring lets it */
+    TROUPE_REPORT_PAUSED,      /* a handler was paused for options.pause_max_ms: see mailbox.h */
     TROUPE_REPORT_FLOOD, /* there are too many reports: for the rest of this second they are left out */
 };
 
@@ -73,6 +74,7 @@ struct troupe_report {
                           UNSTOPPED: how many, if a supervisor says it
                           DEAD_LETTERS: how many came since the last report
                           QUEUE_LONG, QUEUE_SHORT: messages that are queued
+                          PAUSED: the same, of its receiver
                           RING: actors in it
                           LIMIT: bytes, of one that has more than its behaviour's memory_max */
     uint64_t time_ms;  /* RESTART: until it is tried; GIVE_UP: the period; UNSTOPPED: what it had */
@@ -187,6 +189,7 @@ struct troupe_runtime_options {
     enum troupe_faults faults; /* of an actor's code [TROUPE_FAULTS_TELL] */
     troupe_dead_letter_fn on_dead_letter; /* shown what is given up: see overload.h [nobody is] */
     void *dead_letter_context;
+    int pause_max_ms;         /* a handler is paused for no longer: see mailbox.h [1000] */
     enum troupe_ring on_ring; /* whose wait would close a ring of waits [TROUPE_RING_ERROR] */
 };
 

@@ -96,6 +96,7 @@ extern const struct explore_part explore_runq;
 extern const struct explore_part explore_inject;
 extern const struct explore_part explore_worker;
 extern const struct explore_part explore_table;
+extern const struct explore_part explore_pause;
 extern const struct explore_part explore_pool;
 extern const struct explore_part explore_timer;
 extern const struct explore_part explore_monitor;

@@ -16,6 +16,7 @@ static const struct explore_part *const parts[] = {
     &explore_runq,
     &explore_inject,
     &explore_table,
+    &explore_pause,
     &explore_pool,
     &explore_timer,
     &explore_monitor,

@@ -315,7 +315,7 @@ static const struct explore_scenario scenarios[] = {
 };
 
 static const struct explore_plant plants[] = {
-    {"who looks may not see who looks at the same time", &scenarios[0], "look", EXPLORE_FENCE, 0,
+    {"who looks may not see who looks at the same time", &scenarios[0], "look_from", EXPLORE_FENCE, 0,
         EXPLORE_FORGET, 0, ""},
     {"all edges look as if they were none", &scenarios[0], "word_of", EXPLORE_LOAD, 0, EXPLORE_LIE,
         0, ""},
@@ -325,7 +325,7 @@ static const struct explore_plant plants[] = {
         0, ""},
     {"what gives an edge up does not look at what it was", &scenarios[4], "swap", EXPLORE_SWAP, 0,
         EXPLORE_BLIND, 0, ""},
-    {"where an edge leads is not written", &scenarios[3], "trp_pressure_point", EXPLORE_STORE, 0,
+    {"where an edge leads is not written", &scenarios[3], "point", EXPLORE_STORE, 0,
         EXPLORE_FORGET, 0, ""},
 };
 

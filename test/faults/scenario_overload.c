@@ -145,6 +145,55 @@ static void fill(struct post *post, const struct troupe_behaviour *behaviour, un
     scene_pump(post->scene);
 }
 
+/* ---- a handler that is paused ---- */
+
+/* Sends more than `plain` has room for, each time it is told to. */
+static int pour(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    const troupe_pid *to = state;
+    bool took = false;
+
+    (void)msg;
+    for (uint64_t i = 0; i < SENT; i++) {
+        took = WENT(troupe_send(self, *to, &number, &i),
+                   MAY(TROUPE_EFULL) | MAY(TROUPE_ENOMEM) | MAY(TROUPE_EGONE)) ||
+               took;
+    }
+    HOLDS(took || !troupe_pressure(self));
+    return TROUPE_OK;
+}
+
+static int pour_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    (void)self;
+    *(troupe_pid *)state = *(const troupe_pid *)arg;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour pouring = {
+    .name = "pouring", .state_size = sizeof(troupe_pid), .init = pour_init, .receive = pour};
+
+static void pause_some(struct post *post)
+{
+    struct troupe_spawn_options options = {.behaviour = &plain};
+    troupe_pid pid;
+
+    if (!WENT(troupe_runtime_spawn(post->scene->runtime, &options, &pid), MAY(TROUPE_ENOMEM))) {
+        return;
+    }
+    options =
+        (struct troupe_spawn_options){.behaviour = &pouring, .arg = &pid, .arg_size = sizeof pid};
+    for (unsigned i = 0; i < 2; i++) {
+        troupe_pid source;
+
+        if (WENT(troupe_runtime_spawn(post->scene->runtime, &options, &source),
+                MAY(TROUPE_ENOMEM))) {
+            flood(post, source, MAY(TROUPE_EFULL));
+        }
+    }
+    scene_pump(post->scene);
+}
+
 void scenario_overload(void)
 {
     struct post post = {0};
@@ -165,6 +214,7 @@ void scenario_overload(void)
     fill(&post, &redirecting, MAY(TROUPE_EFULL));
     fill(&post, &exiting, MAY(TROUPE_EFULL));
     fill(&post, &plain, MAY(TROUPE_EFULL));
+    pause_some(&post);
     HOLDS(post.shown > 0 || fault_has_hit());
     scene_close(&scene);
 }

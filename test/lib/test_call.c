@@ -142,6 +142,7 @@ static const struct troupe_behaviour small_oracle = {
     .state_size = sizeof(struct oracle *),
     .init = oracle_init,
     .receive = oracle_receive,
+    .margin = TROUPE_NO_MARGIN,
     .capacity = 2,
     .capacity_bytes = 1024,
 };

@@ -66,6 +66,7 @@ static const struct troupe_behaviour narrow_member = {
     .state_size = sizeof(struct box *),
     .init = member_init,
     .receive = member_receive,
+    .margin = TROUPE_NO_MARGIN,
     .capacity = 2,
 };
 

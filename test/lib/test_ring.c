@@ -233,11 +233,15 @@ static int do_drop(struct troupe_actor *self, void *arg)
 static int do_fill(struct troupe_actor *self, void *arg)
 {
     struct member *member = arg;
+    struct troupe_message *msg;
     int error;
 
+    (void)self;
     do {
-        error = troupe_send(self, member->to, &number, &(uint64_t){0});
+        msg = stage_message(member->stage, &number, &(uint64_t){0});
+        error = troupe_try_send(member->stage->runtime, member->to, msg);
     } while (error == TROUPE_OK);
+    troupe_message_destroy(msg);
     return error == TROUPE_EFULL ? TROUPE_OK : error;
 }
 

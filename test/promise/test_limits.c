@@ -302,6 +302,7 @@ static void play_limit(int workers, const struct limit *limit)
     memset(&holder, 0, sizeof holder);
     behaviour.name = limit->what;
     behaviour.receive = holder_receive;
+    behaviour.margin = TROUPE_NO_MARGIN;
     stage_open_with(&stage, &options);
     holder.limit = limit;
     holder.others[0] = stage_spawn(&stage, &stage_puppet, NULL);

@@ -67,6 +67,7 @@ static const struct troupe_behaviour small_noter = {
     .state_size = sizeof(struct notes *),
     .init = noter_init,
     .receive = noter_receive,
+    .margin = TROUPE_NO_MARGIN,
     .capacity = 4,
 };
 
@@ -1065,6 +1066,7 @@ static const struct troupe_behaviour narrow_noter = {.name = "narrow noter",
     .state_size = sizeof(struct notes *),
     .init = noter_init,
     .receive = noter_receive,
+    .margin = TROUPE_NO_MARGIN,
     .capacity = 60};
 
 static void check_ledger(const struct troupe_behaviour *behaviour, uint32_t high, uint32_t low)

@@ -474,6 +474,7 @@ Test(worker, a_sender_that_was_refused_ends_its_slice_after_that_message, .timeo
         .state_size = sizeof(struct player *),
         .init = player_init,
         .receive = player_receive,
+        .margin = TROUPE_NO_MARGIN,
         .capacity = 1};
     struct troupe_runtime *runtime = curtain_up(1);
     struct trp_worker *worker = runtime->workers[0];
@@ -529,6 +530,7 @@ Test(worker, actors_that_compute_are_worth_stealing_also_if_they_are_refused, .t
         .state_size = sizeof(struct player *),
         .init = player_init,
         .receive = player_receive,
+        .margin = TROUPE_NO_MARGIN,
         .capacity = 1};
     struct troupe_runtime *runtime = curtain_up(2);
     struct trp_worker *worker = runtime->workers[0];
