@@ -315,8 +315,8 @@ static const struct explore_scenario scenarios[] = {
 };
 
 static const struct explore_plant plants[] = {
-    {"who looks may not see who looks at the same time", &scenarios[0], "look_from", EXPLORE_FENCE, 0,
-        EXPLORE_FORGET, 0, ""},
+    {"who looks may not see who looks at the same time", &scenarios[0], "look_from", EXPLORE_FENCE,
+        0, EXPLORE_FORGET, 0, ""},
     {"all edges look as if they were none", &scenarios[0], "word_of", EXPLORE_LOAD, 0, EXPLORE_LIE,
         0, ""},
     {"what changes an edge does not look at what it was", &scenarios[1], "swap", EXPLORE_SWAP, 0,
@@ -325,8 +325,8 @@ static const struct explore_plant plants[] = {
         0, ""},
     {"what gives an edge up does not look at what it was", &scenarios[4], "swap", EXPLORE_SWAP, 0,
         EXPLORE_BLIND, 0, ""},
-    {"where an edge leads is not written", &scenarios[3], "point", EXPLORE_STORE, 0,
-        EXPLORE_FORGET, 0, ""},
+    {"where an edge leads is not written", &scenarios[3], "point", EXPLORE_STORE, 0, EXPLORE_FORGET,
+        0, ""},
 };
 
 EXPLORE_PART(pressure, scenarios, plants);
