@@ -72,10 +72,13 @@ struct bench_workload {
     int (*measure)(struct bench_run *run); /* or NULL */
 };
 
+/** Repetitions of a series. */
+#define BENCH_REPS_MAX 1000
+
 struct bench_options {
     double scale;
     unsigned workers;
-    unsigned reps;
+    unsigned reps; /* up to BENCH_REPS_MAX */
     bool verbose;
 };
 
