@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define SIDE 30U
-#define CELLS (SIDE * SIDE * SIDE)
+#define CELLS 27000U
 #define TARGET (CELLS - 1)
 #define WAYS 6U
 #define WORKERS 20U
@@ -20,6 +20,8 @@
 
 /** Cells that a worker goes through for one job. */
 #define THRESHOLD 1024U
+
+_Static_assert(CELLS == SIDE * SIDE * SIDE, "a cube");
 
 struct step {
     uint32_t cell;
@@ -109,9 +111,14 @@ static void push(struct worker *worker, struct step step)
 {
     unsigned at = worker->count++;
 
-    while (at > 0 && worker->steps[(at - 1) / 2].guess > step.guess) {
-        worker->steps[at] = worker->steps[(at - 1) / 2];
-        at = (at - 1) / 2;
+    while (at > 0) {
+        unsigned above = (at - 1) / 2;
+
+        if (worker->steps[above].guess <= step.guess) {
+            break;
+        }
+        worker->steps[at] = worker->steps[above];
+        at = above;
     }
     worker->steps[at] = step;
 }

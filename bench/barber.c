@@ -273,7 +273,7 @@ static int start(struct bench_run *run)
         run->expected_sum += bench_work_from(i, steps_of(i));
     }
     /* Of a haircut: enter, taken, sit, cut, done, next, and back, which is first said when the customer is new. */
-    bench_begin(run, 7 * CUSTOMERS * each, CUSTOMERS);
+    bench_begin(run, each * CUSTOMERS * 7, CUSTOMERS);
     for (unsigned i = 0; i < CUSTOMERS; i++) {
         TROUPE_TRY(bench_spawn(run, &customer_behaviour, &customer, sizeof customer, &pid));
         TROUPE_TRY(bench_signal(run, pid, &go_on));
