@@ -31,6 +31,23 @@ const std::map<std::string, bench::outcome (*)(bench::run &)> workloads = {
     {"steal", bench::steal},
     {"ask", bench::ask},
     {"ask_spaced", bench::ask_spaced},
+    {"chameneos", bench::chameneos},
+    {"bank", bench::bank},
+    {"dictionary", bench::dictionary},
+    {"logistic_map", bench::logistic_map},
+    {"radix_sort", bench::radix_sort},
+    {"sieve", bench::sieve},
+    {"philosophers", bench::philosophers},
+    {"bounded_buffer", bench::bounded_buffer},
+    {"queens", bench::queens},
+    {"sleeping_barber", bench::sleeping_barber},
+    {"cobwebbed_tree", bench::cobwebbed_tree},
+    {"quicksort", bench::quicksort},
+    {"a_star", bench::a_star},
+    {"matrix_multiply", bench::matrix_multiply},
+    {"link_unlink", bench::link_unlink},
+    {"monitor_demonitor", bench::monitor_demonitor},
+    {"spawn_monitor_exit", bench::spawn_monitor_exit},
 };
 
 void list()

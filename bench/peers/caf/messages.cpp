@@ -14,6 +14,8 @@ using caf::stateful_actor;
 namespace
 {
 
+using bench::counter;
+using bench::end;
 using bench::go_on;
 
 /// Numbers sent in a turn.
@@ -24,28 +26,6 @@ using close_ring = caf::atom_constant<caf::atom("close")>;
 using more = caf::atom_constant<caf::atom("more")>;
 using ping = caf::atom_constant<caf::atom("ping")>;
 using pong = caf::atom_constant<caf::atom("pong")>;
-
-/// Counts, and hands over what it counted when its actor ends.
-struct counter {
-    bench::run *run = nullptr;
-    uint64_t count = 0;
-
-    ~counter()
-    {
-        if (run != nullptr) {
-            run->tally += count;
-        }
-    }
-};
-
-/// Ends all, and waits until what they counted is told.
-void end(bench::run &run, const std::vector<actor> &actors)
-{
-    for (const auto &each : actors) {
-        caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
-    }
-    run.system.await_all_actors_done();
-}
 
 // ---- pingpong and threadring: a ball goes on to the next one; it says how many throws are left ----
 
