@@ -138,6 +138,7 @@ outcome counting_b(run &run);
 outcome counting_u(run &run);
 outcome many_to_one_b(run &run);
 outcome many_to_one_u(run &run);
+outcome fj_throughput_b(run &run);
 outcome fj_throughput_u(run &run);
 outcome big(run &run);
 outcome fj_create(run &run);

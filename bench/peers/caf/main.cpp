@@ -23,6 +23,7 @@ const std::map<std::string, bench::outcome (*)(bench::run &)> workloads = {
     {"counting_u", bench::counting_u},
     {"many_to_one_b", bench::many_to_one_b},
     {"many_to_one_u", bench::many_to_one_u},
+    {"fj_throughput_b", bench::fj_throughput_b},
     {"fj_throughput_u", bench::fj_throughput_u},
     {"big", bench::big},
     {"fj_create", bench::fj_create},
