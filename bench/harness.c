@@ -406,16 +406,12 @@ static void insert(enum bench_figure figure, struct bench_result *results, unsig
 
 int bench_series(const struct bench_workload *workload, const struct bench_options *options)
 {
-    struct bench_result *results = calloc(options->reps, sizeof *results);
+    /* Not from the heap: each repetition's process would inherit it, and be told that it leaks. */
+    static struct bench_result results[BENCH_REPS_MAX];
     struct bench_result result;
 
-    if (results == NULL) {
-        fprintf(stderr, "troupe-bench: out of memory\n");
-        return -1;
-    }
     for (unsigned i = 0; i < options->reps; i++) {
         if (repeat(workload, options, &result) < 0) {
-            free(results);
             return -1;
         }
         insert(workload->figure, results, i, &result);
@@ -428,7 +424,6 @@ int bench_series(const struct bench_workload *workload, const struct bench_optio
     printf(" spread=%.4g..%.4g workers=%u\n", figure_of(workload->figure, &results[0]),
         figure_of(workload->figure, &results[options->reps - 1]), options->workers);
     (void)fflush(stdout);
-    free(results);
     return 0;
 }
 

@@ -72,10 +72,13 @@ struct bench_workload {
     int (*measure)(struct bench_run *run); /* or NULL */
 };
 
+/** Repetitions of a series. */
+#define BENCH_REPS_MAX 1000
+
 struct bench_options {
     double scale;
     unsigned workers;
-    unsigned reps;
+    unsigned reps; /* up to BENCH_REPS_MAX */
     bool verbose;
 };
 
@@ -151,6 +154,11 @@ extern const struct bench_workload bench_sieve;
 extern const struct bench_workload bench_philosophers;
 extern const struct bench_workload bench_bounded_buffer;
 extern const struct bench_workload bench_queens;
+extern const struct bench_workload bench_sleeping_barber;
+extern const struct bench_workload bench_cobwebbed_tree;
+extern const struct bench_workload bench_quicksort;
+extern const struct bench_workload bench_a_star;
+extern const struct bench_workload bench_matrix_multiply;
 extern const struct bench_workload bench_link_unlink;
 extern const struct bench_workload bench_monitor_demonitor;
 extern const struct bench_workload bench_spawn_monitor_exit;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPS_MAX 1000
 #define SCALE_MAX 100.0
 
 static const struct bench_workload *const workloads[] = {
@@ -43,6 +42,11 @@ static const struct bench_workload *const workloads[] = {
     &bench_philosophers,
     &bench_bounded_buffer,
     &bench_queens,
+    &bench_sleeping_barber,
+    &bench_cobwebbed_tree,
+    &bench_quicksort,
+    &bench_a_star,
+    &bench_matrix_multiply,
     &bench_link_unlink,
     &bench_monitor_demonitor,
     &bench_spawn_monitor_exit,
@@ -173,7 +177,8 @@ static bool read_option(struct request *request, int option, const char *value)
         return read_count(
             "the number of workers", value, TROUPE_WORKERS_MAX, &request->options.workers);
     case 'r':
-        return read_count("the number of repetitions", value, REPS_MAX, &request->options.reps);
+        return read_count(
+            "the number of repetitions", value, BENCH_REPS_MAX, &request->options.reps);
     default:
         fputs(usage_text, stderr);
         return false;

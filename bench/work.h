@@ -14,4 +14,7 @@ uint64_t bench_work_steps(uint64_t ns);
 /** Works. */
 void bench_work(uint64_t steps);
 
+/** Works, and returns where so many steps lead from `seed`: who has left one out gets somewhere else. */
+uint32_t bench_work_from(uint32_t seed, uint32_t steps);
+
 #endif

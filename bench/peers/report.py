@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What bench/compare found out: as a table, as JSON, as one page of HTML."""
+"""What bench/compare found out: as a table, as JSON, as Markdown, as one page of HTML."""
 
 import html
 import json
+import os
 
 # Word of a line, unit, and whether more is better.  A workload has those figures that its line has words for.
 FIGURES = [
@@ -90,20 +91,70 @@ def ratio_text(row):
     return "-" if row["ratio"] is None else f"{row['ratio']:.2f} {row['best_peer']}"
 
 
-def table(rows, peers):
+def lines_of(rows, peers):
     """Medians, with least and largest in brackets; the last column is how many times troupe is as good as the best peer."""
     lines = [["workload", "unit", *peers, "troupe : best peer"]]
     for row in rows:
         cells = [cell_text(row["cells"].get(peer)) for peer in peers]
         lines.append([row["workload"], row["unit"], *cells, ratio_text(row)])
+    return lines
+
+
+def aligned(lines):
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def table(rows, peers):
+    return aligned(lines_of(rows, peers))
 
 
 def write_json(path, machine, rows, results):
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"machine": machine, "rows": rows, "runs": results}, file, indent=1)
         file.write("\n")
+
+
+# What is between them is the script's.
+MD_BEGIN = "<!-- bench/compare --md: begin -->"
+MD_END = "<!-- bench/compare --md: end -->"
+
+
+def around_marks(path):
+    """What is before the first mark and behind the second one; None if it has not both, once, in this order."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if text.count(MD_BEGIN) != 1 or text.count(MD_END) != 1 or text.index(MD_BEGIN) > text.index(MD_END):
+        return None
+    return text.split(MD_BEGIN)[0], text.split(MD_END)[1]
+
+
+def complaint_about(path):
+    """Why a table cannot be written into this file, or None."""
+    if not os.path.exists(path):
+        return None
+    try:
+        if around_marks(path) is None:
+            return f"{path} is there, and has no two lines \"{MD_BEGIN}\" and \"{MD_END}\" between which the table could go"
+    except (OSError, UnicodeDecodeError) as error:
+        return f"{path}: {error}"
+    return None
+
+
+def md_table(lines):
+    rule = ["---"] * len(lines[0])
+    return "\n".join("| " + " | ".join(word.replace("|", "\\|") for word in line) + " |" for line in [lines[0], rule, *lines[1:]])
+
+
+def write_md(path, facts, rows, peers):
+    """The machine and the table, in place of what was between the marks; what is around them stays."""
+    before, behind = around_marks(path) if os.path.exists(path) else ("", "\n")
+    text = "\n".join([MD_BEGIN, "", md_table([["of this run", ""], *[[key, str(value)] for key, value in facts.items()]]), "",
+                      md_table(lines_of(rows, peers)), "", MD_END])
+    # Whole, or not at all.
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(before + text + behind)
+    os.replace(path + ".new", path)
 
 
 STYLE = """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What bench/compare and bench/serve share: their arguments, their progress, and what is known about the machine."""
+"""What bench/compare, bench/scale and bench/serve share: their arguments, their progress, and what is known about the machine."""
 
 import argparse
 import datetime
@@ -53,6 +53,13 @@ def positive(kind):
             raise argparse.ArgumentTypeError(f"must be above 0 and at most 1000, not \"{text}\"")
         return value
     return read
+
+
+def whole(text):
+    """A number from 0 on, for argparse."""
+    if not text.isdecimal() or int(text) > 1000:
+        raise argparse.ArgumentTypeError(f"must be a whole number up to 1000, not \"{text}\"")
+    return int(text)
 
 
 def names(text):

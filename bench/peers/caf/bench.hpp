@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <future>
 #include <string>
+#include <vector>
 
 namespace bench
 {
@@ -83,6 +84,47 @@ class run
     std::promise<void> done_;
 };
 
+/// Numbers that look random, the same as troupe-bench's: splitmix64.
+struct random {
+    uint64_t state;
+
+    uint64_t next()
+    {
+        uint64_t x = state += 0x9e3779b97f4a7c15U;
+
+        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+        x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+        return x ^ (x >> 31);
+    }
+
+    uint64_t below(uint64_t limit)
+    {
+        return next() % limit;
+    }
+};
+
+/// Counts, and hands over what it counted when its actor ends.
+struct counter {
+    bench::run *run = nullptr;
+    uint64_t count = 0;
+
+    ~counter()
+    {
+        if (run != nullptr) {
+            run->tally += count;
+        }
+    }
+};
+
+/// Ends all, and waits until what they counted is told.
+inline void end(bench::run &run, const std::vector<caf::actor> &actors)
+{
+    for (const auto &each : actors) {
+        caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
+    }
+    run.system.await_all_actors_done();
+}
+
 /// Ends the program.
 [[noreturn]] void fail(const std::string &text);
 
@@ -96,6 +138,7 @@ outcome counting_b(run &run);
 outcome counting_u(run &run);
 outcome many_to_one_b(run &run);
 outcome many_to_one_u(run &run);
+outcome fj_throughput_b(run &run);
 outcome fj_throughput_u(run &run);
 outcome big(run &run);
 outcome fj_create(run &run);
@@ -104,6 +147,23 @@ outcome skynet(run &run);
 outcome steal(run &run);
 outcome ask(run &run);
 outcome ask_spaced(run &run);
+outcome chameneos(run &run);
+outcome bank(run &run);
+outcome dictionary(run &run);
+outcome logistic_map(run &run);
+outcome radix_sort(run &run);
+outcome sieve(run &run);
+outcome philosophers(run &run);
+outcome bounded_buffer(run &run);
+outcome queens(run &run);
+outcome sleeping_barber(run &run);
+outcome cobwebbed_tree(run &run);
+outcome quicksort(run &run);
+outcome a_star(run &run);
+outcome matrix_multiply(run &run);
+outcome link_unlink(run &run);
+outcome monitor_demonitor(run &run);
+outcome spawn_monitor_exit(run &run);
 
 } // namespace bench
 

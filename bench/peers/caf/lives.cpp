@@ -137,7 +137,7 @@ behavior top(event_based_actor *self, bench::run *run, uint64_t leaves)
 constexpr uint64_t job_ns = 20000;
 constexpr uint64_t calibration_steps = 2000000;
 
-volatile uint64_t nobody_reads_it;
+thread_local volatile uint64_t nobody_reads_it;
 
 __attribute__((noinline)) void work(uint64_t steps)
 {

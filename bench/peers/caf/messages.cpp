@@ -14,6 +14,8 @@ using caf::stateful_actor;
 namespace
 {
 
+using bench::counter;
+using bench::end;
 using bench::go_on;
 
 /// Numbers sent in a turn.
@@ -24,28 +26,6 @@ using close_ring = caf::atom_constant<caf::atom("close")>;
 using more = caf::atom_constant<caf::atom("more")>;
 using ping = caf::atom_constant<caf::atom("ping")>;
 using pong = caf::atom_constant<caf::atom("pong")>;
-
-/// Counts, and hands over what it counted when its actor ends.
-struct counter {
-    bench::run *run = nullptr;
-    uint64_t count = 0;
-
-    ~counter()
-    {
-        if (run != nullptr) {
-            run->tally += count;
-        }
-    }
-};
-
-/// Ends all, and waits until what they counted is told.
-void end(bench::run &run, const std::vector<actor> &actors)
-{
-    for (const auto &each : actors) {
-        caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
-    }
-    run.system.await_all_actors_done();
-}
 
 // ---- pingpong and threadring: a ball goes on to the next one; it says how many throws are left ----
 
@@ -125,6 +105,7 @@ struct producer_state {
     std::vector<actor> consumers;
     uint64_t next = 1;
     uint64_t credit = 0;
+    uint64_t answers = 0; ///< to what was asked for last
     uint64_t turn = 0;
 };
 
@@ -152,29 +133,39 @@ behavior producer(stateful_actor<producer_state> *self, std::vector<actor> consu
     };
 }
 
-/// The same for one consumer, as far as it has credit: half of `room` is asked for at a time.
-behavior careful_producer(
-    stateful_actor<producer_state> *self, actor consumer, uint64_t last, uint64_t room)
+/// The same as far as there is credit: half of `room` is asked for at a time, of all consumers.
+behavior careful_producer(stateful_actor<producer_state> *self, std::vector<actor> consumers,
+    uint64_t last, uint64_t room)
 {
     auto produce = [=] {
         auto &state = self->state;
 
         while (state.next <= last && state.credit > 0) {
-            self->send(state.consumers[0], state.next);
-            state.credit--;
-            if (state.next++ % (room / 2) == 0) {
-                self->send(state.consumers[0], more::value);
+            bool asks = state.next % (room / 2) == 0;
+
+            for (const auto &consumer : state.consumers) {
+                self->send(consumer, state.next);
+                if (asks) {
+                    self->send(consumer, more::value);
+                }
             }
+            state.next++;
+            state.credit--;
         }
     };
 
-    self->state.consumers.push_back(std::move(consumer));
+    self->state.consumers = std::move(consumers);
     self->state.credit = room;
     return {
         [=](go_on) { produce(); },
         [=](more) {
-            self->state.credit += room / 2;
-            produce();
+            auto &state = self->state;
+
+            if (++state.answers == state.consumers.size()) {
+                state.answers = 0;
+                state.credit += room / 2;
+                produce();
+            }
         },
     };
 }
@@ -187,8 +178,8 @@ bench::outcome flood(bench::run &run, uint64_t producers, uint64_t total, bool b
 
     for (uint64_t i = 0; i < producers; i++) {
         if (bounded) {
-            all.push_back(
-                run.system.spawn(careful_producer, sink, each, bench::mailbox / producers));
+            all.push_back(run.system.spawn(
+                careful_producer, std::vector<actor>{sink}, each, bench::mailbox / producers));
         } else {
             all.push_back(run.system.spawn(producer, std::vector<actor>{sink}, each));
         }
@@ -204,9 +195,27 @@ bench::outcome flood(bench::run &run, uint64_t producers, uint64_t total, bool b
     return {each * producers, seconds, ""};
 }
 
-// ---- big: 64 actors, each pings a random other one, and the next when the pong is there ----
-
 constexpr uint64_t members = 64;
+
+bench::outcome deal(bench::run &run, bool bounded)
+{
+    uint64_t each = run.of(100000);
+    std::vector<actor> all;
+
+    for (uint64_t i = 0; i < members; i++) {
+        all.push_back(run.system.spawn(consumer, &run, each));
+    }
+    all.push_back(bounded ? run.system.spawn(careful_producer, all, each, bench::mailbox)
+                          : run.system.spawn(producer, all, each));
+    run.begin(members);
+    caf::anon_send(all.back(), go_on::value);
+    double seconds = run.wait();
+    end(run, all);
+    bench::check("sum of the numbers", run.tally, members * (each * (each + 1) / 2));
+    return {members * each, seconds, ""};
+}
+
+// ---- big: 64 actors, each pings a random other one, and the next when the pong is there ----
 
 struct big_state : counter {
     std::vector<actor> others;
@@ -281,21 +290,14 @@ bench::outcome bench::many_to_one_u(run &run)
     return flood(run, 16, run.of(10000000), false);
 }
 
+bench::outcome bench::fj_throughput_b(run &run)
+{
+    return deal(run, true);
+}
+
 bench::outcome bench::fj_throughput_u(run &run)
 {
-    uint64_t each = run.of(100000);
-    std::vector<actor> all;
-
-    for (uint64_t i = 0; i < members; i++) {
-        all.push_back(run.system.spawn(consumer, &run, each));
-    }
-    all.push_back(run.system.spawn(producer, all, each));
-    run.begin(members);
-    caf::anon_send(all.back(), go_on::value);
-    double seconds = run.wait();
-    end(run, all);
-    check("sum of the numbers", run.tally, members * (each * (each + 1) / 2));
-    return {members * each, seconds, ""};
+    return deal(run, false);
 }
 
 bench::outcome bench::big(run &run)

@@ -461,32 +461,33 @@ queens(Scale) ->
     {Ns, {Jobs, Solutions}} = bench:timed(fun() ->
         Master = self(),
         Workers = [spawn_link(fun() -> queens_worker(Master) end) || _ <- lists:seq(1, 20)],
-        [Master ! {job, []} || _ <- lists:seq(1, Searches)],
-        queens_master(list_to_tuple(Workers), 0, Searches, 0)
+        [lists:nth(I rem 20 + 1, Workers) ! {job, []} || I <- lists:seq(0, Searches - 1)],
+        queens_master(list_to_tuple(Workers), Searches, Searches, 0)
     end),
     bench:check(solutions, Solutions, ?SOLUTIONS * Searches),
     {3 * Jobs - Searches, Ns, ""}.
 
+%% Open is how many are dealt and not done.  A worker says of each that it has found before it says that it is done with its
+%% own: whoever is quicker with those cannot make it look as if nothing were left.
 queens_master(_Workers, Dealt, 0, Solutions) ->
     {Dealt, Solutions};
 queens_master(Workers, Dealt, Open, Solutions) ->
     receive
         {job, Board} ->
             element(Dealt rem tuple_size(Workers) + 1, Workers) ! {job, Board},
-            queens_master(Workers, Dealt + 1, Open, Solutions);
-        {found, Found, More} ->
-            queens_master(Workers, Dealt, Open - 1 + More, Solutions + Found)
+            queens_master(Workers, Dealt + 1, Open + 1, Solutions);
+        {found, Found} ->
+            queens_master(Workers, Dealt, Open - 1, Solutions + Found)
     end.
 
 %% A board is the queens' columns, the last row first.
 queens_worker(Master) ->
     receive
         {job, Board} when length(Board) >= ?SHALLOW ->
-            Master ! {found, search(Board), 0};
+            Master ! {found, search(Board)};
         {job, Board} ->
-            More = [[Column | Board] || Column <- lists:seq(1, ?SIZE), is_safe(Column, 1, Board)],
-            [Master ! {job, Next} || Next <- More],
-            Master ! {found, 0, length(More)}
+            [Master ! {job, [Column | Board]} || Column <- lists:seq(1, ?SIZE), is_safe(Column, 1, Board)],
+            Master ! {found, 0}
     end,
     queens_worker(Master).
 

@@ -60,6 +60,11 @@ var workloads = map[string]func(size) result{
 	"philosophers":    philosophers,
 	"bounded_buffer":  boundedBuffer,
 	"queens":          queens,
+	"sleeping_barber": sleepingBarber,
+	"cobwebbed_tree":  cobwebbedTree,
+	"quicksort":       quicksort,
+	"a_star":          aStar,
+	"matrix_multiply": matrixMultiply,
 }
 
 // check ends the program if a result is not what it must be.

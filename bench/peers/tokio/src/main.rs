@@ -11,6 +11,7 @@ mod ask;
 mod lives;
 mod messages;
 mod savina;
+mod work;
 
 use std::future::Future;
 use std::process::exit;
@@ -86,7 +87,13 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("radix_sort", savina::radix_sort),
     ("sieve", savina::sieve),
     ("philosophers", savina::philosophers),
+    ("bounded_buffer", savina::bounded_buffer),
     ("queens", savina::queens),
+    ("sleeping_barber", work::sleeping_barber),
+    ("cobwebbed_tree", work::cobwebbed_tree),
+    ("quicksort", work::quicksort),
+    ("a_star", work::a_star),
+    ("matrix_multiply", work::matrix_multiply),
     ("ask", ask::ask),
     ("ask_spaced", ask::ask_spaced),
 ];

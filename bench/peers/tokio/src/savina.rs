@@ -4,9 +4,10 @@
 
 use crate::{check, fail, Outcome, Size, MAILBOX};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::{channel, unbounded_channel, Receiver, Sender, UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, Mutex};
 
 /// Numbers that look random, the same as troupe-bench's: splitmix64.
 pub struct Random(pub u64);
@@ -480,6 +481,50 @@ pub fn philosophers(size: Size) -> Outcome {
         let elapsed = begin.elapsed();
         check("meals", eaten, SEATS as u64 * meals);
         Outcome::new(3 * SEATS as u64 * meals, elapsed)
+    })
+}
+
+// ---- bounded_buffer: 40 producers, 40 consumers, and a channel for 50, whose one receiving end the consumers share ----
+
+const BUFFER_SIDE: u64 = 40;
+const BUFFER_ROOM: usize = 50;
+
+async fn buffer_producer(buffer: Sender<u64>, items: u64) {
+    for item in 1..=items {
+        buffer.send(item).await.expect("a consumer");
+    }
+}
+
+/// Whoever waits for an item has the receiving end, the others wait for that.
+async fn buffer_consumer(buffer: Arc<Mutex<Receiver<u64>>>) -> u64 {
+    let mut sum = 0;
+    loop {
+        let item = buffer.lock().await.recv().await;
+        match item {
+            Some(item) => sum += item,
+            None => return sum,
+        }
+    }
+}
+
+pub fn bounded_buffer(size: Size) -> Outcome {
+    let each = size.of(25_000);
+    size.run(async move {
+        let (sender, receiver) = channel(BUFFER_ROOM);
+        let shared = Arc::new(Mutex::new(receiver));
+        let begin = Instant::now();
+        let consumers: Vec<_> = (0..BUFFER_SIDE).map(|_| tokio::spawn(buffer_consumer(shared.clone()))).collect();
+        for _ in 0..BUFFER_SIDE {
+            tokio::spawn(buffer_producer(sender.clone(), each));
+        }
+        drop(sender);
+        let mut sum = 0;
+        for consumer in consumers {
+            sum += consumer.await.expect("no panic");
+        }
+        let elapsed = begin.elapsed();
+        check("sum of the items", sum, BUFFER_SIDE * (each * (each + 1) / 2));
+        Outcome::new(5 * BUFFER_SIDE * each, elapsed)
     })
 }
 
