@@ -115,18 +115,6 @@ static struct troupe_message *make(struct trp_context *context, const struct tro
     return made;
 }
 
-/* Messages above the capacity for what was made. */
-static uint32_t margin_of(const struct troupe_behaviour *behaviour)
-{
-    uint32_t margin = behaviour->overload->margin;
-    uint32_t quarter = (uint32_t)(trp_actor_capacity(behaviour) >> 42);
-
-    if (margin == 0) {
-        margin = quarter > 0 ? quarter : 1;
-    }
-    return margin;
-}
-
 /* `made`, which is in the place of `msg`, has no room either: what it refers to is its own. */
 static void unmake(
     struct trp_context *context, struct troupe_message *made, struct troupe_message *msg)
@@ -156,7 +144,7 @@ static int shrink(struct trp_context *context, struct troupe_actor *actor, troup
     again.first = made;
     again.last = made;
     again.bytes = trp_message_weight(made);
-    error = trp_send_again(context, &again, margin_of(actor->behaviour));
+    error = trp_send_again(context, &again, trp_actor_margin(actor->behaviour));
     if (error < 0) {
         unmake(context, made, msg);
         return error == TROUPE_EDEADLK ? error : TROUPE_EFULL;

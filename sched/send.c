@@ -234,6 +234,20 @@ static struct trp_shelf *shelf_of(struct troupe_actor *actor)
     return (waiting_at(actor) & TRP_WAITING_CARE) != 0 ? trp_actor_overload(actor)->shelf : NULL;
 }
 
+/* Whether it has its room on its shelf, and makes some by taking messages out again. */
+static bool is_displacing(struct troupe_actor *actor)
+{
+    return shelf_of(actor) != NULL && trp_overload_displaces(actor->behaviour->overload);
+}
+
+/* Whether its senders take turns, and have each a share of its room. */
+static bool is_shared(const struct troupe_actor *actor)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+
+    return overload != NULL && overload->by_sender;
+}
+
 static bool is_stamping(struct troupe_actor *actor)
 {
     return (waiting_at(actor) & TRP_WAITING_CARE) != 0 && shelf_of(actor) == NULL;
@@ -279,6 +293,27 @@ static bool wants_care(const struct troupe_actor *actor)
     return (waiting_at(actor) & (TRP_WAITING_COUNT | TRP_WAITING_CARE)) != 0;
 }
 
+/* The lane of its mailbox that a message belongs into.  Under no lock: a function of the user's says so. */
+static uint32_t lane_of(const struct troupe_actor *actor, const struct troupe_message *msg)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+    uint32_t lane = 0;
+
+    if (overload != NULL && overload->lane != NULL) {
+        trp_callouts++;
+        lane = overload->lane(msg);
+        trp_callouts--;
+    }
+    return lane;
+}
+
+/* Whether a mailbox whose senders have shares bears so much more of the one that `first` names. */
+static bool bears(struct troupe_actor *actor, const struct troupe_message *first, uint32_t lane,
+    uint32_t count, uint64_t bytes)
+{
+    return !trp_shelf_has_share(shelf_of(actor), first->sender, lane, count, bytes);
+}
+
 static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, uint32_t count)
 {
@@ -286,6 +321,12 @@ static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct trou
 
     if (bytes > (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
         return TROUPE_EMSGSIZE;
+    }
+    if (trp_unlikely(is_shared(actor))) {
+        /* Nobody barges who has less than its share: it is handled in its turn, whoever waits. */
+        return bears(actor, first, lane_of(actor, first), count, bytes)
+                   ? admit(context, actor, count, bytes, false)
+                   : TROUPE_EFULL;
     }
     return trp_actor_waiters(waiting_at(actor)) == 0 ? admit(context, actor, count, bytes, false)
                                                      : TROUPE_EFULL;
@@ -428,7 +469,8 @@ struct parcel {
     struct troupe_message *first;
     uint32_t count;
     uint64_t bytes;
-    bool waited; /* by a waiter whose turn it is */
+    bool waited;   /* by a waiter whose turn it is */
+    uint32_t lane; /* by a waiter: where it will stand */
     struct trp_passage passage;
     bool scheduled;    /* we own the token: it is to be queued */
     bool signalled;    /* it is to be told that something goes before its queue */
@@ -592,39 +634,73 @@ static uint64_t key_of(const struct troupe_actor *actor, const struct troupe_mes
 static int shelve_one(struct trp_context *context, struct troupe_actor *actor,
     struct trp_shelf *shelf, struct troupe_message *msg)
 {
+    struct trp_lanes_item item = {msg, key_of(actor, msg), lane_of(actor, msg)};
     struct trp_shelved shelved;
 
-    TROUPE_TRY(trp_shelf_put(shelf, msg, key_of(actor, msg), &shelved));
+    TROUPE_TRY(trp_shelf_put(shelf, &item, &shelved));
     if (shelved.ticket != NULL) {
         trp_send_reserved(context, actor, shelved.ticket);
     }
-    shed_all(context, actor, &shelved.conflated, TROUPE_SHED_CONFLATED);
-    shed_all(context, actor, &shelved.oldest, TROUPE_SHED_OLDEST);
+    shed_all(context, actor, &shelved.displaced.conflated, TROUPE_SHED_CONFLATED);
+    shed_all(context, actor, &shelved.displaced.oldest, TROUPE_SHED_OLDEST);
     return TROUPE_OK;
 }
 
-/* There is always room.  TROUPE_EGONE: the actor ended before the first one; what comes after it is lost with those before. */
-static int shelve(struct trp_context *context, struct troupe_actor *actor, struct trp_shelf *shelf,
-    struct troupe_message *first, uint32_t count)
+/* One by one.  Returns how many of them; the actor ended before the next one, *out_next. */
+static uint32_t shelve_all(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, uint32_t count, struct troupe_message **out_next)
 {
     struct troupe_message *msg = first;
+
+    for (uint32_t i = 0; i < count; i++) {
+        /* relaxed: the chain is ours.  Of the last one it is no message. */
+        struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
+
+        if (shelve_one(context, actor, shelf_of(actor), msg) < 0) {
+            *out_next = msg;
+            return i;
+        }
+        msg = trp_message_of(next);
+    }
+    return count;
+}
+
+/* Where there is always room.  TROUPE_EGONE: the actor ended before the first one; what comes after it is lost with those before. */
+static int shelve(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *next;
+    uint32_t shelved;
 
     if (weigh(NULL, first, count) > (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
         return TROUPE_EMSGSIZE;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        /* relaxed: the chain is ours.  Of the last one it is no message. */
-        struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
-        int error = shelve_one(context, actor, shelf, msg);
-
-        if (error < 0 && i > 0) {
-            drop(context, trp_actor_pid(actor), msg, count - i);
-            return TROUPE_OK;
-        }
-        TROUPE_TRY(error);
-        msg = trp_message_of(next);
+    shelved = shelve_all(context, actor, first, count, &next);
+    if (shelved == 0) {
+        return TROUPE_EGONE;
+    }
+    if (shelved < count) {
+        drop(context, trp_actor_pid(actor), next, count - shelved);
     }
     return TROUPE_OK;
+}
+
+/* What was admitted and is charged goes where it stands: what comes too late is lost with what was queued. */
+static void put_up(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count)
+{
+    troupe_pid to = trp_actor_pid(actor);
+    struct troupe_message *next;
+    uint32_t shelved;
+
+    if (shelf_of(actor) == NULL) {
+        place(context, actor, first, last);
+        return;
+    }
+    shelved = shelve_all(context, actor, first, count, &next);
+    if (shelved < count) {
+        drop(context, to, next, count - shelved);
+    }
 }
 
 /* One message that may be a request: pointed first, since it may be answered as soon as it is there. */
@@ -637,29 +713,35 @@ static TRP_NOINLINE int shelve_request(
     if (edge != 0) {
         TROUPE_TRY(point_edge(context, actor, msg, edge, NULL));
     }
-    error = shelve(context, actor, shelf_of(actor), msg, 1);
+    error = shelve(context, actor, msg, 1);
     if (error < 0 && edge != 0) {
         point_back(context, msg);
     }
     return error;
 }
 
+/* They were admitted. */
+static void enter_with_care(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count)
+{
+    stamp(context, actor, &first, &last, count);
+    mark_charged(first, count);
+    put_up(context, actor, first, last, count);
+}
+
 static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, struct troupe_message *last, uint32_t count)
 {
-    struct trp_shelf *shelf = shelf_of(actor);
-    int error = shelf != NULL ? shelve(context, actor, shelf, first, count)
-                              : admit_with_care(context, actor, first, count);
+    bool displacing = is_displacing(actor);
+    int error = displacing ? shelve(context, actor, first, count)
+                           : admit_with_care(context, actor, first, count);
 
     if (error < 0) {
         return refused(context, trp_actor_pid(actor), first, last, count, error);
     }
-    if (shelf != NULL) {
-        return TROUPE_OK;
+    if (!displacing) {
+        enter_with_care(context, actor, first, last, count);
     }
-    stamp(context, actor, &first, &last, count);
-    mark_charged(first, count);
-    place(context, actor, first, last);
     return TROUPE_OK;
 }
 
@@ -690,14 +772,13 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, refused->to);
     struct troupe_message *first = refused->first;
-    struct troupe_message *last = refused->last;
 
     if (actor == NULL) {
         return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
     }
-    if (shelf_of(actor) != NULL) {
+    if (is_displacing(actor)) {
         return refused->count == 1 ? shelve_request(context, actor, first)
-                                   : shelve(context, actor, shelf_of(actor), first, refused->count);
+                                   : shelve(context, actor, first, refused->count);
     }
     TROUPE_TRY(margin > 0 ? admit_into_margin(
                                 actor, margin, refused->count, weigh(actor, first, refused->count))
@@ -710,33 +791,46 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
             return error;
         }
     }
-    stamp(context, actor, &first, &last, refused->count);
-    mark_charged(first, refused->count);
-    place(context, actor, first, last);
+    enter_with_care(context, actor, first, refused->last, refused->count);
     return TROUPE_OK;
 }
 
-static int admit_request(
+static int point_admitted(
     struct trp_context *context, struct troupe_actor *actor, struct troupe_message *request)
 {
-    int error = trp_unlikely(wants_care(actor))
-                    ? admit_with_care(context, actor, request, 1)
-                    : admit(context, actor, 1, trp_message_weight(request), false);
+    int error = point(context, actor, request, NULL);
 
-    if (error == TROUPE_OK) {
-        error = point(context, actor, request, NULL);
-        if (error < 0) {
-            look_again(context, actor);
-        }
+    if (error < 0) {
+        look_again(context, actor);
     }
     return error;
+}
+
+static TRP_NOINLINE int send_request_with_care(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *request)
+{
+    if (is_displacing(actor)) {
+        return shelve_request(context, actor, request);
+    }
+    TROUPE_TRY(admit_with_care(context, actor, request, 1));
+    TROUPE_TRY(point_admitted(context, actor, request));
+    enter_with_care(context, actor, request, request, 1);
+    return TROUPE_OK;
+}
+
+static int send_request_plainly(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *request)
+{
+    TROUPE_TRY(admit(context, actor, 1, trp_message_weight(request), false));
+    TROUPE_TRY(point_admitted(context, actor, request));
+    request->flags |= TRP_MESSAGE_CHARGED;
+    place(context, actor, request, request);
+    return TROUPE_OK;
 }
 
 int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_message *request)
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
-    struct troupe_message *last = request;
-    bool shelved;
     int error;
 
     trp_count(&context->counters.sent, 1);
@@ -744,18 +838,11 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
         error = send_elsewhere(context, to, request, 1, trp_message_weight(request));
         return error < 0 ? refused(context, to, request, request, 1, error) : TROUPE_OK;
     }
-    shelved = shelf_of(actor) != NULL;
-    error =
-        shelved ? shelve_request(context, actor, request) : admit_request(context, actor, request);
+    error = trp_unlikely(wants_care(actor)) ? send_request_with_care(context, actor, request)
+                                            : send_request_plainly(context, actor, request);
     if (trp_unlikely(error < 0)) {
         return refused(context, trp_actor_pid(actor), request, request, 1, error);
     }
-    if (trp_unlikely(shelved)) {
-        return TROUPE_OK;
-    }
-    stamp(context, actor, &request, &last, 1);
-    request->flags |= TRP_MESSAGE_CHARGED;
-    place(context, actor, request, last);
     return TROUPE_OK;
 }
 
@@ -882,7 +969,8 @@ void trp_send_admit(struct trp_context *context, struct troupe_actor *actor, boo
 {
     struct trp_extra *extra = trp_actor_extra(actor);
 
-    if (extra == NULL || (!parked && !is_half_empty(actor))) {
+    /* Where senders have shares others may keep it more than half full. */
+    if (extra == NULL || (!parked && !is_half_empty(actor) && !is_shared(actor))) {
         return;
     }
     /* A waiter that tries just now holds the lock: it is called after it has failed. */
@@ -977,6 +1065,9 @@ static int enter(struct trp_context *context, struct troupe_actor *actor, struct
     if (trp_pid_is_alias(parcel->to)) {
         return pass(context, actor, extra, parcel);
     }
+    if (is_shared(actor) && !bears(actor, parcel->first, parcel->lane, 1, parcel->bytes)) {
+        return TROUPE_EFULL;
+    }
     TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
     TROUPE_TRY(point_request(context, actor, parcel->first, &parcel->ringed));
     stamp(context, actor, &parcel->first, &last, 1);
@@ -1070,6 +1161,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
+    parcel.lane = is_shared(actor) ? lane_of(actor, waiter->msg) : 0;
     trp_lock_take(&extra->lock);
     /* Under lock: whoever gives room reads it of one that is in line. */
     waiter->bytes = weigh(actor, waiter->msg, 1);
@@ -1103,7 +1195,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         if (trp_pid_is_alias(waiter->to)) {
             follow(context, actor, &parcel);
         } else {
-            place(context, actor, parcel.first, parcel.first);
+            put_up(context, actor, parcel.first, parcel.first, 1);
         }
     }
     if (error != TROUPE_EFULL) {

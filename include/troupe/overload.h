@@ -12,18 +12,49 @@
  *   EXIT         it is refused, and the receiver ends: for one that must not be late, and whose supervisor starts it afresh
  *
  * Two policies take a message out again that is queued, which the ordinary mailbox, with its one reader, cannot do.  They come
- * with a mailbox of another kind, a ring under a lock:
+ * with a mailbox of another kind, under a lock:
  *
  *   DROP_OLDEST  the oldest message is shed to make room.  For what is best when it is new: positions, prices
  *   CONFLATE     a message takes the place in the queue of one with the same key, which is shed, whether there is room or not;
  *                with a key that is not there, and no room, the oldest is shed.  For states of many things
  *
- * It refuses nothing but what is larger than all of it (TROUPE_EMSGSIZE), and nobody waits for room in it.  Messages of one sender
- * keep their order, but for one that takes another's place; nothing that is sent afterwards overtakes them; and a message that
- * takes over the place of an older one may come before an answer, a signal or a notice that was sent before it.  What it costs: its
- * memory at the spawn, 64 bytes a message of its capacity; a lock for each send and each message handled; in the books a node of
- * the queue, sent and handled, for most messages; to CONFLATE, a look at the key of each message that is queued, under the lock.
- * Through an alias such a mailbox is an ordinary one that refuses.  No ages are known in it, `memory_max` does not count it,
+ * With these it refuses nothing but what is larger than all of it (TROUPE_EMSGSIZE), and nobody waits for room in it.  Messages of
+ * one sender keep their order, but for one that takes another's place; nothing that is sent afterwards overtakes them; and a message that
+ * takes over the place of an older one may come before an answer, a signal or a notice that was sent before it.
+ *
+ * A mailbox of this kind may choose what is handled next, with any policy:
+ *
+ *   lanes        a function says which lane a message belongs into; lane 0 is handled before lane 1, and so on.  For each
+ *                message that waits in a lane at most `lane_burst` of lanes before it are handled, so none waits for ever
+ *   by_sender    senders of whom something is queued, in that lane, take turns, a message each: one that floods delays others by a
+ *                message at each of their turns, however much of its own is queued.  Threads that are no actors are one
+ *                sender together; of a request that was passed on the sender is whoever asked
+ *
+ * What is given up for that is order.  Messages of one sender in one lane keep theirs.  Nothing else does: a sender's message in lane 1
+ * is overtaken by its later one in lane 0, and what is queued is overtaken by answers, ticks, signals and notices that come after it.  So the
+ * notice that a sender has ended may come before the last messages that it has sent.
+ *
+ * The capacity stays the mailbox's, of all lanes and senders together.  Who gets the room when there is not enough:
+ *
+ *                     without by_sender                              with by_sender
+ *   policies that     room is refused as ever, whatever the lane     who has as much queued in that lane as there is room left is
+ *   refuse, or act                                                   refused, or acted on, and nobody else: one alone can take half of
+ *   on the newest                                                    it, n together leave 1/(n+1).  One of whom nothing is queued
+ *                                                                    finds the room that the others have left
+ *   DROP_OLDEST,      the oldest of the last lane goes that has      the oldest goes of whoever has most queued in one lane, as found
+ *   CONFLATE          any: a new one of that lane itself, if all     within a factor of two, in messages and in bytes together; so
+ *                     others are of lanes before it                  who has less than half as much loses nothing
+ *
+ * To CONFLATE a key belongs to its lane, not to its sender: what takes a place takes over the turn as well, of whoever had it.  Who waits for
+ * room where senders have shares waits for its own, and meanwhile others, who have less, need not wait behind it.
+ *
+ * What this kind costs: its memory at the spawn, for each message of the capacity 88 bytes, to conflate 16 more, by sender 96
+ * more; nothing for a sender of whom nothing is queued.  A lock for each send and for each message handled, by sender and
+ * with a policy that refuses two for the send; calls of `key` and `lane`; a step for each lane; in the books a node of the queue, sent and
+ * handled, for most messages.  Neither the number of messages nor that of senders matters: a key is found by hashing, as is a sender.
+ *
+ * Through an alias such a mailbox is an ordinary one, in which messages stand in the order in which they come, and which has the same
+ * capacity; with DROP_OLDEST and CONFLATE one of its own that refuses.  No ages are known in it, `memory_max` does not count it,
  * troupe_peek() does not see it, and its behaviour has a `receive` that does not wait, and no batches.
  *
  * Only what is charged is ever shed: answers, exit signals, notices, ticks and readiness have room of their own.  A policy
@@ -106,6 +137,13 @@ typedef bool (*troupe_transform_fn)(
 /** What `msg` is about, for CONFLATE.  Called inside the send, before the lock is taken; as for troupe_transform_fn. */
 typedef uint64_t (*troupe_key_fn)(const struct troupe_message *msg);
 
+/** Most lanes of a mailbox. */
+#define TROUPE_LANES_MAX 8
+
+/** The lane of `msg`: 0 is the first; a number that is too high is the last one.  Called as troupe_key_fn, once or twice for a message;
+ * the same message has the same lane. */
+typedef uint32_t (*troupe_lane_fn)(const struct troupe_message *msg);
+
 /**
  * How a behaviour's mailbox deals with more than it can take.  Static, as the behaviour that names it.  Zero is the default
  * everywhere.
@@ -123,7 +161,13 @@ struct troupe_overload {
     bool codel;    /* so are some, while all wait for long */
     uint32_t codel_target_ms;   /* how long that is [10] */
     uint32_t codel_interval_ms; /* and for how long they have to, first; at most a minute [100] */
-    bool aged; /* ages are known (troupe_mailbox_info()), also if nothing depends on them */
+    bool aged;      /* ages are known (troupe_mailbox_info()), also if nothing depends on them */
+    uint32_t lanes; /* how many the mailbox has, 2 .. TROUPE_LANES_MAX [it has none] */
+    troupe_lane_fn lane; /* with `lanes`: required */
+    uint32_t
+        lane_burst; /* most messages of lanes before it that are handled for one that waits in a lane; at least `lanes`,
+                            so that the first lane keeps over a third of the turns [32] */
+    bool by_sender; /* its senders take turns, and share its room */
 };
 
 /**
@@ -187,6 +231,9 @@ struct troupe_mailbox_info {
     uint64_t
         sheds[TROUPE_SHED_KINDS]; /* given up, by kind; ENDED: with a life of one that keeps its
                                           mailbox */
+    uint32_t lanes
+        [TROUPE_LANES_MAX]; /* of the second kind: messages that stand in each lane, without what came through an
+                                         alias; without lanes all are in the first */
 };
 
 /**
@@ -194,7 +241,7 @@ struct troupe_mailbox_info {
  *
  * Threads  any
  * Errors   TROUPE_EGONE, TROUPE_EINVAL
- * Cost     O(1), no lock
+ * Cost     O(1); no lock, but that of a mailbox of the second kind
  */
 #define troupe_mailbox_info(runtime, pid, out_info)                                                \
     troupe_mailbox_info_sized((runtime), (pid), (out_info), sizeof(struct troupe_mailbox_info))
