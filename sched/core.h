@@ -188,7 +188,7 @@ TROUPE_CHECKED int trp_send_request(
     struct trp_context *context, troupe_pid to, struct troupe_message *request);
 
 /** One more try of what was refused, for overload.c: uncounted, and without a policy.  With a `margin`, of one message or more
- * that a policy has made: up to so many above the capacity, but not through an alias.  Errors as trp_send_charged(). */
+ * that a policy has made: up to so many above the capacity.  Errors as trp_send_charged(). */
 struct trp_refused;
 TROUPE_CHECKED int trp_send_again(
     struct trp_context *context, const struct trp_refused *refused, uint32_t margin);

@@ -469,8 +469,9 @@ struct parcel {
     struct troupe_message *first;
     uint32_t count;
     uint64_t bytes;
-    bool waited;   /* by a waiter whose turn it is */
-    uint32_t lane; /* by a waiter: where it will stand */
+    bool waited;     /* by a waiter whose turn it is */
+    uint32_t margin; /* by a policy that has made it: so much above the capacity; or 0 */
+    uint32_t lane;   /* by a waiter: where it will stand */
     struct trp_passage passage;
     bool scheduled;    /* we own the token: it is to be queued */
     bool signalled;    /* it is to be told that something goes before its queue */
@@ -504,12 +505,14 @@ static int pass(struct trp_context *context, struct troupe_actor *actor, struct 
         parcel->count = 1;
     }
     /* relaxed: as in admit(), which calls nobody while we have the lock. */
-    if (!parcel->waited &&
+    if (!parcel->waited && parcel->margin == 0 &&
         trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) != 0) {
         return TROUPE_EFULL;
     }
     parcel->bytes = weigh(actor, parcel->first, parcel->count);
-    TROUPE_TRY(admit(context, actor, parcel->count, parcel->bytes, true));
+    TROUPE_TRY(parcel->margin > 0
+                   ? admit_into_margin(actor, parcel->margin, parcel->count, parcel->bytes)
+                   : admit(context, actor, parcel->count, parcel->bytes, true));
     if (!batch) {
         TROUPE_TRY(point_request(context, actor, parcel->first, &parcel->ringed));
     }
@@ -543,11 +546,12 @@ static void follow(
 }
 
 static int send_through(struct trp_context *context, troupe_pid alias, struct troupe_message *first,
-    uint32_t count, uint64_t bytes)
+    uint32_t count, uint64_t bytes, uint32_t margin)
 {
     struct troupe_actor *actor = trp_table_owner(&context->runtime->table, alias);
     struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
-    struct parcel parcel = {.to = alias, .first = first, .count = count, .bytes = bytes};
+    struct parcel parcel = {
+        .to = alias, .first = first, .count = count, .bytes = bytes, .margin = margin};
     struct troupe_message *behind = NULL;
     int error = TROUPE_EGONE;
 
@@ -580,9 +584,10 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
 
 /* No actor has this pid. */
 static TRP_NOINLINE int send_elsewhere(struct trp_context *context, troupe_pid to,
-    struct troupe_message *first, uint32_t count, uint64_t bytes)
+    struct troupe_message *first, uint32_t count, uint64_t bytes, uint32_t margin)
 {
-    return trp_pid_is_alias(to) ? send_through(context, to, first, count, bytes) : TROUPE_EGONE;
+    return trp_pid_is_alias(to) ? send_through(context, to, first, count, bytes, margin)
+                                : TROUPE_EGONE;
 }
 
 /* ---- the way in for what is charged ---- */
@@ -753,7 +758,7 @@ int trp_send_charged(struct trp_context *context, troupe_pid to, struct troupe_m
 
     trp_count(&context->counters.sent, count);
     if (trp_unlikely(actor == NULL)) {
-        error = send_elsewhere(context, to, first, count, bytes);
+        error = send_elsewhere(context, to, first, count, bytes, 0);
         return error < 0 ? refused(context, to, first, last, count, error) : TROUPE_OK;
     }
     if (trp_unlikely(wants_care(actor))) {
@@ -774,7 +779,7 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
     struct troupe_message *first = refused->first;
 
     if (actor == NULL) {
-        return send_elsewhere(context, refused->to, first, refused->count, refused->bytes);
+        return send_elsewhere(context, refused->to, first, refused->count, refused->bytes, margin);
     }
     if (is_displacing(actor)) {
         return refused->count == 1 ? shelve_request(context, actor, first)
@@ -835,7 +840,7 @@ int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_m
 
     trp_count(&context->counters.sent, 1);
     if (trp_unlikely(actor == NULL)) {
-        error = send_elsewhere(context, to, request, 1, trp_message_weight(request));
+        error = send_elsewhere(context, to, request, 1, trp_message_weight(request), 0);
         return error < 0 ? refused(context, to, request, request, 1, error) : TROUPE_OK;
     }
     error = trp_unlikely(wants_care(actor)) ? send_request_with_care(context, actor, request)
