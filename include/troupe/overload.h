@@ -76,7 +76,7 @@
  * that is redirected or transformed is answered by whoever handles it.
  *
  * What is shed is counted, by kind (books.sheds; troupe_mailbox_info()), its body is destroyed, and before that it is shown to
- * options.on_dead_letter, as is what is left in the queue of an actor that ends.
+ * options.on_dead_letter, and sent to whoever troupe_dead_letters_to() says, as is what is left in the queue of an actor that ends.
  */
 #ifndef TROUPE_OVERLOAD_H
 #define TROUPE_OVERLOAD_H
@@ -212,6 +212,36 @@ typedef void (*troupe_dead_letter_fn)(void *context, const struct troupe_dead_le
  */
 TROUPE_API TROUPE_CHECKED int troupe_dead_letter_take(
     const struct troupe_dead_letter *letter, struct troupe_message **out_msg);
+
+/**
+ * A dead letter as a message, of type troupe_lost: what an actor is sent that wants them.  Whoever wants to keep or send on the message
+ * that was given up takes `msg` out, and leaves NULL; otherwise it ends with this one.
+ */
+struct troupe_lost {
+    enum troupe_shed kind;
+    bool request;      /* somebody waited for an answer, and was told that there is none */
+    troupe_pid to;     /* as in struct troupe_dead_letter */
+    const char *actor; /* the same */
+    struct troupe_message
+        *msg; /* as of troupe_dead_letter_take(); troupe_sender() of it: who sent it */
+};
+extern TROUPE_API const struct troupe_type troupe_lost;
+
+/**
+ * From now on dead letters are sent to `to`; TROUPE_NOBODY: to nobody, as in the beginning.  One actor of a runtime gets them; an
+ * actor that should says so in its init, so that it says so in each of its lives.
+ *
+ * They come after the hook has seen them, and left them there.  They are ordinary messages, which its mailbox bounds: what finds no
+ * room, or no memory, is not sent, is counted as any dead letter (books.sheds), and keeps nobody waiting.  What that actor gives up
+ * itself, or leaves behind when it ends, is sent to nobody, nor is a troupe_lost that another one gives up; so no dead letter leads to
+ * another.  An actor that sends on what it gets should know that it may come back.
+ *
+ * Threads  any
+ * Errors   TROUPE_EGONE, TROUPE_EINVAL: `to` is no actor's
+ * Order    of one sender to one receiver, as they were given up
+ * Cost     of a dead letter: a copy of its body's bytes, a send
+ */
+TROUPE_API TROUPE_CHECKED int troupe_dead_letters_to(struct troupe_runtime *runtime, troupe_pid to);
 
 /* ---- a look at a mailbox ---- */
 
