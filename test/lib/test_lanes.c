@@ -550,6 +550,107 @@ Test(lanes, who_waits_for_more_than_its_share_keeps_nobody_out, .timeout = 20)
     stage_close(&stage);
 }
 
+/* A mailbox that its senders keep more than half full: each sends one more for each that was handled. */
+#define PUMPS 5
+#define PUMPED 2000
+#define WINDOW 36
+#define LARGE_ROOM 256
+
+struct pump {
+    troupe_pid to;
+    unsigned left;
+};
+
+struct busy {
+    unsigned handled;
+    unsigned handled_when_sent; /* the last one of whoever waited */
+};
+
+static int pump_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    struct pump *pump = *(struct pump **)state;
+    unsigned count = troupe_is(msg, &number) ? 1 : WINDOW;
+
+    while (count-- > 0 && pump->left > 0) {
+        int error = troupe_send(self, pump->to, &ask, &(uint64_t){1});
+
+        /* One that has its share goes on with what it has queued. */
+        pump->left -= error == TROUPE_OK;
+        TROUPE_TRY(error == TROUPE_EFULL ? TROUPE_OK : error);
+    }
+    return TROUPE_OK;
+}
+
+static int pump_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    (void)self;
+    *(struct pump **)state = (struct pump *)(uintptr_t)arg;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour pump_behaviour = {.name = "pump",
+    .state_size = sizeof(struct pump *),
+    .init = pump_init,
+    .receive = pump_receive};
+
+static int busy_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    (void)self;
+    *(struct busy **)state = (struct busy *)(uintptr_t)arg;
+    return TROUPE_OK;
+}
+
+static int busy_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    struct busy *busy = *(struct busy **)state;
+
+    if (troupe_is(msg, &ask)) {
+        busy->handled++;
+        return troupe_send(self, troupe_sender(msg), &number, &(uint64_t){1});
+    }
+    busy->handled_when_sent = busy->handled;
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour busy_behaviour = {.name = "busy",
+    .state_size = sizeof(struct busy *),
+    .init = busy_init,
+    .receive = busy_receive,
+    .capacity = LARGE_ROOM,
+    .overload = &fair};
+
+static int wait_among_others(struct troupe_actor *self, const void *arg)
+{
+    for (uint64_t i = 0; i < 100; i++) {
+        TROUPE_TRY(troupe_send_within(self, *(const troupe_pid *)arg, &number, &i, 10000));
+    }
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour waiting_behaviour = {
+    .name = "waiting", .main = wait_among_others};
+
+Test(lanes, who_waits_gets_room_though_others_keep_the_mailbox_more_than_half_full, .timeout = 60)
+{
+    struct stage stage;
+    struct busy busy = {0};
+    struct pump pumps[PUMPS];
+    troupe_pid to;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    to = stage_spawn(&stage, &busy_behaviour, &busy);
+    for (unsigned i = 0; i < PUMPS; i++) {
+        pumps[i] = (struct pump){to, PUMPED};
+        stage_send(&stage, stage_spawn(&stage, &pump_behaviour, &pumps[i]), &ask, &(uint64_t){1});
+    }
+    stage_spawn(&stage, &waiting_behaviour, &to);
+    stage_run(&stage);
+    cr_assert_eq(busy.handled, PUMPS * PUMPED);
+    cr_assert_gt(busy.handled_when_sent, 0);
+    cr_assert_lt(busy.handled_when_sent, PUMPS * PUMPED / 2, "%u", busy.handled_when_sent);
+    stage_close(&stage);
+}
+
 /* ---- requests ---- */
 
 struct asker {
