@@ -505,7 +505,7 @@ static int pass(struct trp_context *context, struct troupe_actor *actor, struct 
         parcel->count = 1;
     }
     /* relaxed: as in admit(), which calls nobody while we have the lock. */
-    if (!parcel->waited && parcel->margin == 0 &&
+    if (!parcel->waited &&
         trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) != 0) {
         return TROUPE_EFULL;
     }

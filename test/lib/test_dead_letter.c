@@ -402,7 +402,7 @@ static int counter_receive(struct troupe_actor *self, void *state, struct troupe
 #define COUNTER(policy)                                                                            \
     {                                                                                              \
         .name = "counter", .state_size = sizeof(struct counter *), .init = counter_init,           \
-        .receive = counter_receive, .capacity = ROOM, .overload = (policy)                         \
+        .receive = counter_receive, .capacity = ROOM, .capacity_bytes = 1024, .overload = (policy) \
     }
 
 static const struct troupe_behaviour counting = COUNTER(NULL);
@@ -503,6 +503,15 @@ Test(dead_letter, what_finds_no_room_there_is_counted_and_no_more, .timeout = 20
     }
 }
 
+static void put_long(struct stage *stage, troupe_pid to, size_t size)
+{
+    struct troupe_message *msg;
+
+    cr_assert_eq(troupe_message_create(stage->runtime, &bytes, size, &msg), TROUPE_OK);
+    memset(troupe_body(msg), 0, size);
+    cr_assert_eq(troupe_try_send(stage->runtime, to, msg), TROUPE_OK);
+}
+
 Test(dead_letter, what_its_actor_gives_up_itself_is_sent_to_nobody, .timeout = 20)
 {
     struct stage stage;
@@ -518,6 +527,13 @@ Test(dead_letter, what_its_actor_gives_up_itself_is_sent_to_nobody, .timeout = 2
     cr_assert_eq(counter.count, 0);
     cr_assert_eq(counter.others, ROOM);
     cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_NEWEST], 3);
+    /* Though there is room for a letter. */
+    put_long(&stage, office, 600);
+    put_long(&stage, office, 601);
+    stage_run(&stage);
+    cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_NEWEST], 4);
+    cr_assert_eq(counter.count, 0);
+    cr_assert_eq(counter.others, ROOM + 1);
     /* And what is left when it ends. */
     pid = stage_spawn(&stage, &dropping, NULL);
     for (uint64_t k = 0; k < ROOM + 2; k++) {
