@@ -59,6 +59,12 @@ static const char *lane_complaint(const struct troupe_overload *overload)
     return NULL;
 }
 
+/* Who floods would end it, with room left for others. */
+static bool is_at_mercy(const struct troupe_overload *overload)
+{
+    return overload->by_sender && overload->policy == TROUPE_OVERLOAD_EXIT;
+}
+
 static bool is_shelved(const struct troupe_overload *overload)
 {
     return overload->policy >= TROUPE_OVERLOAD_DROP_OLDEST || overload->lanes > 0 ||
@@ -93,6 +99,10 @@ const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
     }
     if (lane_complaint(overload) != NULL) {
         return lane_complaint(overload);
+    }
+    if (is_at_mercy(overload)) {
+        return "behaviour: its overload exits and goes by sender, so that any one of them could "
+               "end it";
     }
     return is_shelved(overload) ? shelf_complaint(behaviour) : batch_complaint(behaviour);
 }

@@ -102,7 +102,8 @@ TROUPE_API TROUPE_CHECKED int troupe_try_send(
 
 /**
  * Moves `msg` to `to`, waiting for room if its mailbox is full.  Who waits is served first come, first served, when
- * the mailbox is half empty; meanwhile whoever does not wait is refused, so that nobody barges.
+ * the mailbox is half empty; meanwhile whoever does not wait is refused, so that nobody barges.  Where senders have
+ * shares of the room (`by_sender` in overload.h) who waits is served when there is room, and keeps nobody out.
  *
  * Threads  any but a worker's: a handler never waits in a send (TROUPE_EINVAL), a callback that may wait uses
  *          troupe_send_within() (fiber.h).  In a thread actor (actor.h) the sender is

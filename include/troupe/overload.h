@@ -27,8 +27,8 @@
  *   lanes        a function says which lane a message belongs into; lane 0 is handled before lane 1, and so on.  For each
  *                message that waits in a lane at most `lane_burst` of lanes before it are handled, so none waits for ever
  *   by_sender    senders of whom something is queued, in that lane, take turns, a message each: one that floods delays others by a
- *                message at each of their turns, however much of its own is queued.  Threads that are no actors are one
- *                sender together; of a request that was passed on the sender is whoever asked
+ *                message at each of their turns, however much of its own is queued.  A sender is who troupe_sender() says: of
+ *                what was passed on, whoever sent it first; and all threads that are no actors are one.  Not with EXIT
  *
  * What is given up for that is order.  Messages of one sender in one lane keep theirs.  Nothing else does: a sender's message in lane 1
  * is overtaken by its later one in lane 0, and what is queued is overtaken by answers, ticks, signals and notices that come after it.  So the
@@ -46,12 +46,15 @@
  *                     others are of lanes before it                  who has less than half as much loses nothing
  *
  * To CONFLATE a key belongs to its lane, not to its sender: what takes a place takes over the turn as well, of whoever had it.  Who waits for
- * room where senders have shares waits for its own, and meanwhile others, who have less, need not wait behind it.
+ * room where senders have shares waits for its own, and meanwhile others, who have less, are not refused for that.
  *
  * What this kind costs: its memory at the spawn, for each message of the capacity 88 bytes, to conflate 16 more, by sender 96
  * more; nothing for a sender of whom nothing is queued.  A lock for each send and for each message handled, by sender and
  * with a policy that refuses two for the send; calls of `key` and `lane`; a step for each lane; in the books a node of the queue, sent and
  * handled, for most messages.  Neither the number of messages nor that of senders matters: a key is found by hashing, as is a sender.
+ *
+ * In numbers: to send a message and to handle it, 64 in a turn, takes about 330 instructions with an ordinary mailbox, 1 260
+ * with DROP_OLDEST, 1 330 with CONFLATE, 1 490 with three lanes, and 1 610 by sender with REJECT (x86-64, gcc 12).
  *
  * Through an alias such a mailbox is an ordinary one, in which messages stand in the order in which they come, and which has the same
  * capacity; with DROP_OLDEST and CONFLATE one of its own that refuses.  No ages are known in it, `memory_max` does not count it,

@@ -846,9 +846,11 @@ Test(lanes, a_behaviour_that_cannot_have_them_is_refused, .timeout = 20)
     static const struct troupe_overload hasty = {.lanes = 3, .lane = hundreds, .lane_burst = 2};
     static const struct troupe_overload burst = {.by_sender = true, .lane_burst = 40};
     static const struct troupe_overload ageing = {.by_sender = true, .codel = true};
+    static const struct troupe_overload mortal = {
+        .by_sender = true, .policy = TROUPE_OVERLOAD_EXIT};
     struct troupe_behaviour wrong[] = {MAILBOX(&one), MAILBOX(&many), MAILBOX(&laneless),
         MAILBOX(&useless), MAILBOX(&hasty), MAILBOX(&burst), MAILBOX(&ageing), MAILBOX(&fair),
-        MAILBOX(&three)};
+        MAILBOX(&three), MAILBOX(&mortal)};
     struct stage stage;
     troupe_pid pid;
 
@@ -970,6 +972,114 @@ Test(lanes, whoever_waits_for_room_gets_it, .timeout = 60)
         cr_assert_eq(to.taken, SENDERS * SENT, "%zu", i);
         STAGE_AWAIT(&stage, stage_books(&stage).queued == 0);
         cr_assert_eq(seen.count + stage_books(&stage).shed, SENDERS * SENT, "%zu", i);
+        stage_close(&stage);
+    }
+}
+
+/* ---- fibers that wait, and actors that do not ---- */
+
+#define FIBERS 5
+#define HASTY 2
+#define EACH 400
+
+struct crowd_member {
+    troupe_pid to;
+    _Atomic unsigned sent;
+    _Atomic bool done;
+    _Atomic uint64_t seen; /* the receiver's: the last one */
+    _Atomic bool disordered;
+};
+
+struct crowd_note {
+    struct crowd_member *from;
+    uint64_t value;
+};
+
+static const struct troupe_type crowd_note = TROUPE_TYPE(struct crowd_note);
+
+static int crowd_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    const struct crowd_note *note = troupe_body(msg);
+
+    (void)self;
+    (void)state;
+    if (note->value <= note->from->seen) {
+        note->from->disordered = true;
+    }
+    note->from->seen = note->value;
+    return TROUPE_OK;
+}
+
+static int wait_in_crowd(struct troupe_actor *self, const void *arg)
+{
+    struct crowd_member *member = (struct crowd_member *)(uintptr_t)arg;
+
+    for (uint64_t i = 1; i <= EACH; i++) {
+        struct crowd_note note = {member, i};
+
+        TROUPE_TRY(troupe_send_within(self, member->to, &crowd_note, &note, 30000));
+        member->sent++;
+    }
+    member->done = true;
+    return TROUPE_OK;
+}
+
+static int be_hasty(struct troupe_actor *self, const void *arg)
+{
+    struct crowd_member *member = (struct crowd_member *)(uintptr_t)arg;
+
+    for (uint64_t i = 1; i <= EACH; i++) {
+        struct crowd_note note = {member, i};
+        int error = troupe_send(self, member->to, &crowd_note, &note);
+
+        if (error == TROUPE_EFULL) {
+            TROUPE_TRY(troupe_sleep(self, 0));
+            continue;
+        }
+        TROUPE_TRY(error);
+        member->sent++;
+    }
+    member->done = true;
+    return TROUPE_OK;
+}
+
+static uint32_t all_in_the_second(const struct troupe_message *msg)
+{
+    (void)msg;
+    return 1;
+}
+
+static const struct troupe_overload fair_lanes = {
+    .by_sender = true, .lanes = 2, .lane = all_in_the_second};
+static const struct troupe_overload two_lanes = {.lanes = 2, .lane = all_in_the_second};
+static const struct troupe_behaviour crowd_fiber = {.name = "fiber", .main = wait_in_crowd};
+static const struct troupe_behaviour crowd_hasty = {.name = "hasty", .main = be_hasty};
+
+Test(lanes, of_many_that_wait_and_some_that_do_not_each_is_handled_in_its_order, .timeout = 60)
+{
+    const struct troupe_overload *overloads[] = {&fair, &fair_lanes, &two_lanes};
+
+    for (size_t i = 0; i < TROUPE_COUNT(overloads); i++) {
+        struct troupe_behaviour receiver = {
+            .name = "crowded", .receive = crowd_receive, .capacity = 8, .overload = overloads[i]};
+        struct crowd_member members[FIBERS + HASTY] = {{.to = TROUPE_NOBODY}};
+        struct stage stage;
+        troupe_pid to;
+
+        stage_open(&stage, 2);
+        to = stage_spawn(&stage, &receiver, NULL);
+        for (unsigned k = 0; k < FIBERS + HASTY; k++) {
+            members[k].to = to;
+            stage_spawn(&stage, k < FIBERS ? &crowd_fiber : &crowd_hasty, &members[k]);
+        }
+        for (unsigned k = 0; k < FIBERS + HASTY; k++) {
+            STAGE_AWAIT(&stage, members[k].done);
+        }
+        STAGE_AWAIT(&stage, stage_books(&stage).queued == 0);
+        for (unsigned k = 0; k < FIBERS + HASTY; k++) {
+            cr_assert(!members[k].disordered);
+            cr_assert(k >= FIBERS || members[k].seen == EACH);
+        }
         stage_close(&stage);
     }
 }
