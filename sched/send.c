@@ -307,11 +307,11 @@ static uint32_t lane_of(const struct troupe_actor *actor, const struct troupe_me
     return lane;
 }
 
-/* Whether a mailbox whose senders have shares bears so much more of the one that `first` names. */
-static bool bears(struct troupe_actor *actor, const struct troupe_message *first, uint32_t lane,
-    uint32_t count, uint64_t bytes)
+/* Whether a mailbox whose senders have shares bears so much more of this one. */
+static bool bears(
+    struct troupe_actor *actor, troupe_pid sender, uint32_t lane, uint32_t count, uint64_t bytes)
 {
-    return !trp_shelf_has_share(shelf_of(actor), first->sender, lane, count, bytes);
+    return !trp_shelf_has_share(shelf_of(actor), sender, lane, count, bytes);
 }
 
 static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct troupe_actor *actor,
@@ -324,7 +324,7 @@ static TRP_NOINLINE int admit_with_care(struct trp_context *context, struct trou
     }
     if (trp_unlikely(is_shared(actor))) {
         /* Nobody barges who has less than its share: it is handled in its turn, whoever waits. */
-        return bears(actor, first, lane_of(actor, first), count, bytes)
+        return bears(actor, first->sender, lane_of(actor, first), count, bytes)
                    ? admit(context, actor, count, bytes, false)
                    : TROUPE_EFULL;
     }
@@ -936,14 +936,16 @@ static void call(struct trp_context *context, struct trp_waiter *waiter)
     }
 }
 
-/* Whether there is room for what it holds.  If somebody's tentative charge makes it look otherwise, that one looks again. */
-static bool fits(const struct troupe_actor *actor, const struct trp_waiter *waiter)
+/* Whether there is room for what it holds, in line, and its sender's share bears it.  If somebody's tentative charge makes it look otherwise, that one looks again. */
+static bool fits(struct troupe_actor *actor, const struct trp_waiter *waiter)
 {
     uint64_t queued = trp_charge_queued(&actor->charge);
     uint64_t capacity = trp_actor_capacity(actor->behaviour);
 
     return queued >> 40 < capacity >> 40 &&
-           (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (capacity & TRP_CHARGE_BYTES);
+           (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (capacity & TRP_CHARGE_BYTES) &&
+           (!is_shared(actor) || trp_pid_is_alias(waiter->to) ||
+               bears(actor, waiter->sender, waiter->lane, 1, waiter->bytes));
 }
 
 /* Under lock.  Calls the first waiter if there is room for it: two that wait in each other's line would wake each other for
@@ -1070,7 +1072,7 @@ static int enter(struct trp_context *context, struct troupe_actor *actor, struct
     if (trp_pid_is_alias(parcel->to)) {
         return pass(context, actor, extra, parcel);
     }
-    if (is_shared(actor) && !bears(actor, parcel->first, parcel->lane, 1, parcel->bytes)) {
+    if (is_shared(actor) && !bears(actor, parcel->first->sender, parcel->lane, 1, parcel->bytes)) {
         return TROUPE_EFULL;
     }
     TROUPE_TRY(admit(context, actor, 1, parcel->bytes, true));
@@ -1159,6 +1161,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     int error = TROUPE_EFULL;
     bool waited; /* in line, as before, and nobody has called it */
     bool first;
+    uint32_t lane;
 
     if (actor == NULL) {
         return TROUPE_EGONE;
@@ -1166,11 +1169,14 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
-    parcel.lane = is_shared(actor) ? lane_of(actor, waiter->msg) : 0;
+    lane = is_shared(actor) ? lane_of(actor, waiter->msg) : 0;
     trp_lock_take(&extra->lock);
-    /* Under lock: whoever gives room reads it of one that is in line. */
+    /* Under lock: whoever gives room reads them of one that is in line. */
     waiter->bytes = weigh(actor, waiter->msg, 1);
+    waiter->sender = waiter->msg->sender;
+    waiter->lane = lane;
     parcel.bytes = waiter->bytes;
+    parcel.lane = lane;
     /* relaxed: under the lock, as its writer is. */
     waited = waiter->registered && !atomic_load_explicit(&waiter->called, memory_order_relaxed);
     first = line_up(actor, extra, waiter);
