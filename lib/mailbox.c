@@ -36,16 +36,19 @@ static uint32_t age_since(uint32_t stamp_ms)
     return (int32_t)age_ms > 0 ? age_ms : 0;
 }
 
-/* What came through an alias is not on it. */
-static void look_at_shelf(struct trp_shelf *shelf, struct troupe_mailbox_info *info)
+/* `displaces`: what came through an alias, and that alone, is charged instead. */
+static void look_at_shelf(struct trp_shelf *shelf, bool displaces, struct troupe_mailbox_info *info)
 {
-    uint64_t most;
-    uint64_t queued = trp_shelf_queued(shelf, &most);
+    struct trp_shelf_view view;
 
-    info->length += (uint32_t)(queued >> 40);
-    info->bytes += queued & TRP_CHARGE_BYTES;
-    info->length_max = (uint32_t)(most >> 40);
-    info->bytes_max = most & TRP_CHARGE_BYTES;
+    trp_shelf_look(shelf, &view);
+    memcpy(info->lanes, view.lanes, sizeof info->lanes);
+    if (displaces) {
+        info->length += (uint32_t)(view.queued >> 40);
+        info->bytes += view.queued & TRP_CHARGE_BYTES;
+        info->length_max = (uint32_t)(view.most >> 40);
+        info->bytes_max = view.most & TRP_CHARGE_BYTES;
+    }
 }
 
 static void look_at_mailbox(struct troupe_actor *actor, struct troupe_mailbox_info *info)
@@ -66,7 +69,8 @@ static void look_at_mailbox(struct troupe_actor *actor, struct troupe_mailbox_in
         look_at_overload(trp_actor_overload(actor), info);
     }
     if (actor->behaviour->overload != NULL && trp_actor_overload(actor)->shelf != NULL) {
-        look_at_shelf(trp_actor_overload(actor)->shelf, info);
+        look_at_shelf(trp_actor_overload(actor)->shelf,
+            trp_overload_displaces(actor->behaviour->overload), info);
     } else if ((waiting & TRP_WAITING_CARE) != 0 && info->length > 0) {
         /* relaxed: a stamp. */
         info->oldest_ms = age_since(

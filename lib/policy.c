@@ -32,12 +32,43 @@ static const char *shelf_complaint(const struct troupe_behaviour *behaviour)
         return "behaviour: its overload is to conflate, and has no key";
     }
     if (overload->expire_ms > 0 || overload->codel || overload->aged) {
-        return "behaviour: its overload drops the oldest or conflates, where no ages are known";
+        return "behaviour: its overload drops the oldest, conflates, has lanes or goes by sender, "
+               "where no ages are known";
     }
     if (behaviour->receive == NULL || behaviour->may_wait || behaviour->receive_batch != NULL) {
-        return "behaviour: its overload drops the oldest or conflates, for a plain receive only";
+        return "behaviour: its overload drops the oldest, conflates, has lanes or goes by sender, "
+               "for a plain receive only";
     }
     return NULL;
+}
+
+static const char *lane_complaint(const struct troupe_overload *overload)
+{
+    if (overload->lanes == 1 || overload->lanes > TROUPE_LANES_MAX) {
+        return "behaviour: the lanes of its overload are one, or more than TROUPE_LANES_MAX";
+    }
+    if ((overload->lanes > 0) != (overload->lane != NULL)) {
+        return "behaviour: its overload has lanes without a lane, or a lane without lanes";
+    }
+    if (overload->lane_burst > 0 && overload->lane_burst < overload->lanes) {
+        return "behaviour: the lane_burst of its overload is less than its lanes";
+    }
+    if (overload->lane_burst > 0 && overload->lanes == 0) {
+        return "behaviour: its overload has a lane_burst and no lanes";
+    }
+    return NULL;
+}
+
+/* Who floods would end it, with room left for others. */
+static bool is_at_mercy(const struct troupe_overload *overload)
+{
+    return overload->by_sender && overload->policy == TROUPE_OVERLOAD_EXIT;
+}
+
+static bool is_shelved(const struct troupe_overload *overload)
+{
+    return overload->policy >= TROUPE_OVERLOAD_DROP_OLDEST || overload->lanes > 0 ||
+           overload->by_sender;
 }
 
 const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
@@ -66,8 +97,12 @@ const char *trp_policy_complaint(const struct troupe_behaviour *behaviour)
         overload->codel_interval_ms > INTERVAL_MAX_MS) {
         return "behaviour: target or interval of its codel is above a minute";
     }
-    if (overload->policy >= TROUPE_OVERLOAD_DROP_OLDEST) {
-        return shelf_complaint(behaviour);
+    if (lane_complaint(overload) != NULL) {
+        return lane_complaint(overload);
     }
-    return batch_complaint(behaviour);
+    if (is_at_mercy(overload)) {
+        return "behaviour: its overload exits and goes by sender, so that any one of them could "
+               "end it";
+    }
+    return is_shelved(overload) ? shelf_complaint(behaviour) : batch_complaint(behaviour);
 }

@@ -170,14 +170,19 @@ uint64_t trp_actor_capacity(const struct troupe_behaviour *behaviour)
     return TRP_CHARGE_ONE * count | bytes;
 }
 
-/* Messages above its capacity. */
+/* Messages above its capacity.  Where senders have shares of its room none has more, and where a policy decides what becomes of what
+ * finds none, it decides at once. */
 static uint64_t margin_of(const struct troupe_behaviour *behaviour, uint64_t capacity)
 {
-    if (behaviour->margin > 0) {
-        return behaviour->margin != TROUPE_NO_MARGIN ? behaviour->margin : 0;
+    const struct troupe_overload *overload = behaviour->overload;
+
+    if (behaviour->margin == TROUPE_NO_MARGIN || (overload != NULL && overload->by_sender)) {
+        return 0;
     }
-    /* A policy decides what becomes of what finds no room. */
-    if (behaviour->overload != NULL && behaviour->overload->policy != TROUPE_OVERLOAD_REJECT) {
+    if (behaviour->margin > 0) {
+        return behaviour->margin;
+    }
+    if (overload != NULL && overload->policy != TROUPE_OVERLOAD_REJECT) {
         return 0;
     }
     return ((capacity >> 40) * TROUPE_MARGIN_DEFAULT + 99) / 100;
@@ -252,25 +257,56 @@ static int take_thread(struct troupe_runtime *runtime, const struct troupe_behav
 /* Whether its messages stand on a shelf. */
 static bool is_shelved(const struct troupe_overload *overload)
 {
-    return overload->policy == TROUPE_OVERLOAD_DROP_OLDEST ||
-           overload->policy == TROUPE_OVERLOAD_CONFLATE;
+    return trp_overload_displaces(overload) || overload->lanes > 0 || overload->by_sender;
+}
+
+uint32_t trp_actor_margin(const struct troupe_behaviour *behaviour)
+{
+    uint32_t margin = behaviour->overload->margin;
+    uint32_t quarter = (uint32_t)(trp_actor_capacity(behaviour) >> 42);
+
+    if (behaviour->overload->policy != TROUPE_OVERLOAD_TRANSFORM) {
+        return 0;
+    }
+    if (margin == 0) {
+        margin = quarter > 0 ? quarter : 1;
+    }
+    return margin;
+}
+
+/* So many of lanes before it are handled for one that waits in a lane. */
+#define LANE_BURST 32
+
+static int make_shelf(struct troupe_actor *actor, struct trp_shelf **out_shelf)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+    struct trp_lanes_spec spec = {
+        .count = (uint32_t)(capacity >> 40),
+        .bytes = capacity & TRP_CHARGE_BYTES,
+        .margin = (uint32_t)((trp_actor_hard(actor->behaviour) - capacity) >> 40) +
+                  trp_actor_margin(actor->behaviour),
+        .lanes = overload->lanes > 0 ? overload->lanes : 1,
+        .burst = overload->lane_burst > 0 ? overload->lane_burst : LANE_BURST,
+        .by_sender = overload->by_sender,
+        .displaces = trp_overload_displaces(overload),
+        .conflates = overload->policy == TROUPE_OVERLOAD_CONFLATE,
+    };
+
+    return trp_shelf_create(&actor->runtime->memory, &spec, out_shelf);
 }
 
 /* What its policy needs.  The cell is nobody's yet. */
 static TRP_NOINLINE int make_overload(struct trp_context *context, struct troupe_actor *actor)
 {
-    const struct troupe_overload *overload = actor->behaviour->overload;
-    uint64_t capacity = trp_actor_capacity(actor->behaviour);
     int error = TROUPE_OK;
 
     if (trp_actor_make_extra(context, actor) == NULL) {
         return TROUPE_ENOMEM;
     }
     memset(trp_actor_overload(actor), 0, sizeof(struct trp_overload));
-    if (is_shelved(overload)) {
-        error = trp_shelf_create(&actor->runtime->memory, (uint32_t)(capacity >> 40),
-            capacity & TRP_CHARGE_BYTES, overload->policy == TROUPE_OVERLOAD_CONFLATE,
-            &trp_actor_overload(actor)->shelf);
+    if (is_shelved(actor->behaviour->overload)) {
+        error = make_shelf(actor, &trp_actor_overload(actor)->shelf);
     }
     if (error < 0) {
         trp_actor_free_extra(context, actor);

@@ -317,6 +317,12 @@ static inline struct trp_overload *trp_actor_overload(struct troupe_actor *actor
     return (struct trp_overload *)(void *)(trp_actor_extra(actor) + 1);
 }
 
+/** Whether it makes room by taking messages out again.  Then the shelf has the room, and not the charge. */
+static inline bool trp_overload_displaces(const struct troupe_overload *overload)
+{
+    return overload->policy >= TROUPE_OVERLOAD_DROP_OLDEST;
+}
+
 /** How many foreign threads wait for room, of what was read from `waiting`. */
 static inline uint32_t trp_actor_waiters(uint32_t waiting)
 {
@@ -328,6 +334,9 @@ uint64_t trp_actor_capacity(const struct troupe_behaviour *behaviour);
 
 /** The same with its margin: what handlers may fill it to. */
 uint64_t trp_actor_hard(const struct troupe_behaviour *behaviour);
+
+/** Messages above its capacity for what its policy makes; 0: it makes nothing.  It has an `overload`. */
+uint32_t trp_actor_margin(const struct troupe_behaviour *behaviour);
 
 /** The part of it that is a mark: where a queue is long, with the option `queue_high`. */
 uint64_t trp_actor_mark(const struct troupe_actor *actor, uint64_t capacity);

@@ -4,6 +4,7 @@
  */
 #include "admit.h"
 
+#include "callout.h"
 #include "core.h"
 #include "overload.h"
 #include "runtime.h"
@@ -123,6 +124,30 @@ struct trp_shelf *trp_admit_shelf(struct troupe_actor *actor)
                                                               : NULL;
 }
 
+bool trp_admit_is_displacing(struct troupe_actor *actor)
+{
+    return trp_admit_shelf(actor) != NULL && trp_overload_displaces(actor->behaviour->overload);
+}
+
+uint32_t trp_admit_lane(const struct troupe_actor *actor, const struct troupe_message *msg)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+    uint32_t lane = 0;
+
+    if (overload != NULL && overload->lane != NULL) {
+        trp_callouts++;
+        lane = overload->lane(msg);
+        trp_callouts--;
+    }
+    return lane;
+}
+
+bool trp_admit_bears(
+    struct troupe_actor *actor, troupe_pid sender, uint32_t lane, uint32_t count, uint64_t bytes)
+{
+    return !trp_shelf_has_share(trp_admit_shelf(actor), sender, lane, count, bytes);
+}
+
 static bool is_stamping(struct troupe_actor *actor)
 {
     return (trp_admit_waiting(actor) & TRP_WAITING_CARE) != 0 && trp_admit_shelf(actor) == NULL;
@@ -166,6 +191,12 @@ int trp_admit_with_care(struct troupe_actor *actor, struct troupe_message *first
 
     if (bytes > (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
         return TROUPE_EMSGSIZE;
+    }
+    if (trp_unlikely(trp_admit_is_shared(actor))) {
+        /* Nobody barges who has less than its share: it is handled in its turn, whoever waits. */
+        return trp_admit_bears(actor, first->sender, trp_admit_lane(actor, first), count, bytes)
+                   ? trp_admit(actor, count, bytes, false)
+                   : TROUPE_EFULL;
     }
     return trp_actor_waiters(trp_admit_waiting(actor)) == 0 ? trp_admit(actor, count, bytes, false)
                                                             : TROUPE_EFULL;

@@ -52,6 +52,24 @@ static inline bool trp_admit_is_half_empty(const struct troupe_actor *actor)
 /** Where its messages stand, if it is on a shelf; or NULL. */
 struct trp_shelf *trp_admit_shelf(struct troupe_actor *actor);
 
+/** Whether it has its room on its shelf, and makes some by taking messages out again. */
+bool trp_admit_is_displacing(struct troupe_actor *actor);
+
+/** Whether its senders take turns, and have each a share of its room. */
+static inline bool trp_admit_is_shared(const struct troupe_actor *actor)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+
+    return overload != NULL && overload->by_sender;
+}
+
+/** The lane of its mailbox that a message belongs into.  Under no lock: a function of the user's says so. */
+uint32_t trp_admit_lane(const struct troupe_actor *actor, const struct troupe_message *msg);
+
+/** Whether a mailbox whose senders have shares bears so much more of this one. */
+bool trp_admit_bears(
+    struct troupe_actor *actor, troupe_pid sender, uint32_t lane, uint32_t count, uint64_t bytes);
+
 /** What a chain will weigh in the mailbox of `actor`, or, NULL, as it is. */
 uint64_t trp_admit_weigh(struct troupe_actor *actor, struct troupe_message *first, uint32_t count);
 

@@ -228,6 +228,8 @@ struct trp_waiter {
 
     /* Under the lock of the extra block of `to`. */
     struct trp_list entry;
+    troupe_pid sender; /* whose share it is, where senders have shares: as `bytes`; see lanes.h */
+    uint32_t lane;     /* and where */
     struct troupe_actor
         *sleeper; /* whose fiber it is; NULL: a thread's, which sleeps on its event */
     bool pointed; /* its record leads to whoever it waits for */

@@ -259,6 +259,12 @@ static void seal(struct trp_context *context, struct troupe_actor *actor)
     }
 }
 
+/* Not what it told itself; and a ticket is no message besides the one it stands for. */
+static bool is_loss(const struct troupe_message *msg)
+{
+    return (msg->flags & TRP_MESSAGE_INNER) == 0 && msg->kind != TRP_MESSAGE_TICKET;
+}
+
 static void report_dead_letters(struct troupe_actor *actor, unsigned count)
 {
     struct troupe_report event = {.kind = TROUPE_REPORT_DEAD_LETTERS,
@@ -319,8 +325,7 @@ static bool drain_aside(struct trp_context *context, struct troupe_actor *actor)
         if (actor->keep_mailbox && trp_aside_bequeath(actor, msg)) {
             continue;
         }
-        /* What it told itself is nobody's loss. */
-        dropped += (msg->flags & TRP_MESSAGE_INNER) == 0;
+        dropped += is_loss(msg);
         trp_letter_ended(context, actor, msg);
         trp_message_count_dropped(context, msg);
         trp_worker_retire(context, actor, msg, TROUPE_EDIED);
@@ -335,6 +340,7 @@ static bool drain_aside(struct trp_context *context, struct troupe_actor *actor)
 static bool drain(struct trp_context *context, struct troupe_actor *actor)
 {
     unsigned count = 0;
+    unsigned dropped = 0;
     bool done = false;
 
     while (count < TRP_EXIT_BUDGET && !done) {
@@ -345,6 +351,7 @@ static bool drain(struct trp_context *context, struct troupe_actor *actor)
             trp_worker_retire(context, actor, trp_message_of(spent), TROUPE_EDIED);
         }
         if (node != NULL) {
+            dropped += is_loss(trp_message_of(node));
             trp_letter_ended(context, actor, trp_message_of(node));
             trp_message_count_dropped(context, trp_message_of(node));
             count++;
@@ -355,8 +362,8 @@ static bool drain(struct trp_context *context, struct troupe_actor *actor)
             break;
         }
     }
-    if (count > 0) {
-        report_dead_letters(actor, count);
+    if (dropped > 0) {
+        report_dead_letters(actor, dropped);
     }
     return done;
 }
@@ -541,9 +548,9 @@ static void reclaimed(struct trp_context *context, struct troupe_actor *actor)
         if (node == NULL) {
             break;
         }
+        count += is_loss(trp_message_of(node));
         trp_letter_ended(context, actor, trp_message_of(node));
         trp_message_count_dropped(context, trp_message_of(node));
-        count++;
     }
     if (actor->head != &actor->mailbox.stub) {
         trp_worker_retire(context, NULL, trp_message_of(actor->head), TROUPE_EDIED);

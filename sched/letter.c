@@ -36,6 +36,14 @@ const char *troupe_shed_name(enum troupe_shed kind)
     return (unsigned)kind < TROUPE_SHED_KINDS ? names[kind] : "unknown";
 }
 
+static void lost_destroy(void *body)
+{
+    troupe_message_destroy(((struct troupe_lost *)body)->msg);
+}
+
+const struct troupe_type troupe_lost = {
+    "troupe_lost", sizeof(struct troupe_lost), lost_destroy, false};
+
 /* Whether it is a user's message, whole, that somebody else sent. */
 static bool is_letter(const struct troupe_message *msg)
 {
@@ -55,6 +63,78 @@ static void show(struct troupe_runtime *runtime, struct letter *letter)
     is_showing = false;
 }
 
+/* A PLAIN one with the body of `msg`, which has moved. */
+static struct troupe_message *move_body(struct trp_context *context, struct troupe_message *msg)
+{
+    struct troupe_message *copy = trp_message_new(
+        context, msg->type, msg->size, msg->size > TROUPE_BODY_INLINE ? TRP_MESSAGE_EXTENDED : 0);
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    memcpy(trp_message_body(copy), trp_message_body(msg), msg->size);
+    copy->sender = msg->sender;
+    trp_message_set_runtime(copy, context->runtime);
+    msg->flags |= TRP_MESSAGE_EMPTIED;
+    return copy;
+}
+
+/* Whom it is sent to; TROUPE_NOBODY. */
+static troupe_pid address_of(const struct letter *letter)
+{
+    /* relaxed: an address, which is good or is not. */
+    troupe_pid to = atomic_load_explicit(&letter->runtime->letters_to, memory_order_relaxed);
+
+    return letter->taken || letter->shown.to == to || letter->msg->type == &troupe_lost
+               ? TROUPE_NOBODY
+               : to;
+}
+
+/* Asked first: where letters are many there is no room for most, and nothing is copied for these. */
+static bool has_room(struct trp_context *context, troupe_pid to)
+{
+    struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
+
+    return actor != NULL &&
+           trp_charge_queued(&actor->charge) >> 40 < trp_actor_capacity(actor->behaviour) >> 40;
+}
+
+/* Without memory it goes to nobody. */
+static struct troupe_message *envelope(struct trp_context *context, const struct letter *letter)
+{
+    struct troupe_message *msg =
+        trp_message_new(context, &troupe_lost, sizeof(struct troupe_lost), 0);
+    struct troupe_message *moved = msg != NULL ? move_body(context, letter->msg) : NULL;
+
+    if (moved == NULL && msg != NULL) {
+        trp_message_free(&context->pool, msg);
+    }
+    if (moved == NULL) {
+        return NULL;
+    }
+    *(struct troupe_lost *)trp_message_body(msg) = (struct troupe_lost){.kind = letter->shown.kind,
+        .request = letter->shown.request,
+        .to = letter->shown.to,
+        .actor = letter->shown.actor,
+        .msg = moved};
+    return msg;
+}
+
+static TRP_NOINLINE void post(struct trp_context *context, const struct letter *letter)
+{
+    troupe_pid to = address_of(letter);
+    struct troupe_message *msg;
+
+    if (to == TROUPE_NOBODY || !has_room(context, to)) {
+        return;
+    }
+    msg = envelope(context, letter);
+    if (msg != NULL && trp_send_charged(context, to, msg, msg, 1, trp_message_weight(msg)) < 0) {
+        trp_message_empty(msg);
+        trp_message_free(&context->pool, msg);
+    }
+}
+
 static void offer(struct trp_context *context, troupe_pid to, const char *actor,
     struct troupe_message *msg, enum troupe_shed kind)
 {
@@ -70,6 +150,7 @@ static void offer(struct trp_context *context, troupe_pid to, const char *actor,
 
     trp_count(&context->counters.sheds[kind], 1);
     show(context->runtime, &letter);
+    post(context, &letter);
 }
 
 void trp_letter_ended(
@@ -103,22 +184,6 @@ void trp_letter_shed(struct trp_context *context, struct troupe_actor *actor,
     trp_message_dispose(context, msg, TROUPE_EOVERLOAD);
 }
 
-/* A PLAIN one with the body of `msg`, which has moved. */
-static struct troupe_message *move_body(struct trp_context *context, struct troupe_message *msg)
-{
-    struct troupe_message *copy = trp_message_new(
-        context, msg->type, msg->size, msg->size > TROUPE_BODY_INLINE ? TRP_MESSAGE_EXTENDED : 0);
-
-    if (copy == NULL) {
-        return NULL;
-    }
-    memcpy(trp_message_body(copy), trp_message_body(msg), msg->size);
-    copy->sender = msg->sender;
-    trp_message_set_runtime(copy, context->runtime);
-    msg->flags |= TRP_MESSAGE_EMPTIED;
-    return copy;
-}
-
 int troupe_dead_letter_take(
     const struct troupe_dead_letter *letter, struct troupe_message **out_msg)
 {
@@ -138,4 +203,24 @@ int troupe_dead_letter_take(
     own->taken = true;
     *out_msg = copy;
     return TROUPE_OK;
+}
+
+int troupe_dead_letters_to(struct troupe_runtime *runtime, troupe_pid to)
+{
+    struct trp_visit visit;
+    int error = TROUPE_OK;
+
+    if (runtime == NULL || (to != TROUPE_NOBODY && !trp_pid_is_actor(to))) {
+        return TROUPE_EINVAL;
+    }
+    TROUPE_TRY(trp_context_enter(runtime, &visit));
+    if (to != TROUPE_NOBODY && trp_table_find(&runtime->table, to) == NULL) {
+        error = TROUPE_EGONE;
+    }
+    trp_context_leave(&visit);
+    if (error == TROUPE_OK) {
+        /* relaxed: an address, which is good or is not. */
+        atomic_store_explicit(&runtime->letters_to, to, memory_order_relaxed);
+    }
+    return error;
 }

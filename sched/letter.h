@@ -5,6 +5,9 @@
  * Each message that nobody will handle comes through here once, whole, before it is ended: what a mailbox sheds, and what is
  * left in the queue of an actor that ends.  Who shows it does not hold a lock of ours but that of a foreign thread's context,
  * which may be entered again.
+ *
+ * What the hook leaves may be sent on, as the body of a message to an actor (troupe_dead_letters_to()): as any message, if there is room
+ * for it.  What that actor gives up, and letters that somebody else gives up, are sent to nobody; so sending one leads to no other.
  */
 #ifndef TRP_LETTER_H
 #define TRP_LETTER_H

@@ -68,13 +68,16 @@ static bool is_granted(const struct trp_waiter *waiter)
     return waiter->stake.edge != 0 && !waiter->pointed;
 }
 
-/* Whether there is room for what it holds.  If somebody's tentative charge makes it look otherwise, that one looks again. */
-static bool fits(const struct troupe_actor *actor, const struct trp_waiter *waiter, uint64_t limit)
+/* Whether there is room for what it holds, and its sender's share bears it.  If somebody's tentative charge makes it look otherwise, that
+ * one looks again. */
+static bool fits(struct troupe_actor *actor, const struct trp_waiter *waiter, uint64_t limit)
 {
     uint64_t queued = trp_charge_queued(&actor->charge);
 
     return queued >> 40 < limit >> 40 &&
-           (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (limit & TRP_CHARGE_BYTES);
+           (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (limit & TRP_CHARGE_BYTES) &&
+           (!trp_admit_is_shared(actor) || trp_pid_is_alias(waiter->to) ||
+               trp_admit_bears(actor, waiter->sender, waiter->lane, 1, waiter->bytes));
 }
 
 /* Handlers may have gone into the margin meanwhile; then one that counts on a place has it there. */
@@ -104,7 +107,9 @@ static void call_line(struct trp_context *context, struct troupe_actor *actor, b
 {
     struct trp_extra *extra = trp_actor_extra(actor);
 
-    if (extra == NULL || (!parked && !trp_admit_is_half_empty(actor))) {
+    /* Where senders have shares others may keep it more than half full. */
+    if (extra == NULL ||
+        (!parked && !trp_admit_is_half_empty(actor) && !trp_admit_is_shared(actor))) {
         return;
     }
     /* A waiter that tries just now holds the lock: it is called after it has failed. */
@@ -293,6 +298,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     int error = TROUPE_EFULL;
     bool waited; /* in line, as before, and nobody has called it */
     bool first;
+    uint32_t lane;
 
     if (actor == NULL) {
         return TROUPE_EGONE;
@@ -300,10 +306,14 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
+    lane = trp_admit_is_shared(actor) ? trp_admit_lane(actor, waiter->msg) : 0;
     trp_lock_take(&extra->lock);
-    /* Under lock: whoever gives room reads it of one that is in line. */
+    /* Under lock: whoever gives room reads them of one that is in line. */
     waiter->bytes = trp_admit_weigh(actor, waiter->msg, 1);
+    waiter->sender = waiter->msg->sender;
+    waiter->lane = lane;
     parcel.bytes = waiter->bytes;
+    parcel.lane = lane;
     /* relaxed: under the lock, as its writer is. */
     waited = waiter->registered && !atomic_load_explicit(&waiter->called, memory_order_relaxed);
     if (waiter->registered && !waited) {

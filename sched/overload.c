@@ -118,14 +118,7 @@ static struct troupe_message *make(struct trp_context *context, const struct tro
 /* The capacity, and messages above it for what was made. */
 static uint64_t with_margin(const struct troupe_behaviour *behaviour)
 {
-    uint64_t capacity = trp_actor_capacity(behaviour);
-    uint64_t margin = behaviour->overload->margin;
-    uint64_t quarter = capacity >> 42;
-
-    if (margin == 0) {
-        margin = quarter > 0 ? quarter : 1;
-    }
-    return capacity + TRP_CHARGE_ONE * margin;
+    return trp_actor_capacity(behaviour) + TRP_CHARGE_ONE * trp_actor_margin(behaviour);
 }
 
 /* `made`, which is in the place of `msg`, has no room either: what it refers to is its own. */

@@ -5,10 +5,12 @@
 #include "place.h"
 
 #include "admit.h"
+#include "callout.h"
 #include "letter.h"
 #include "priority.h"
 #include "runtime.h"
 #include "seam.h"
+#include "shelf.h"
 #include "worker.h"
 
 /* ---- requests on whose answer somebody waits ---- */
@@ -111,6 +113,111 @@ void trp_place_drop(
         trp_message_count_dropped(context, msg);
         trp_message_dispose(context, msg, TROUPE_EGONE);
         msg = trp_message_of(next);
+    }
+}
+
+/* ---- onto a shelf ---- */
+
+static void push(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last)
+{
+    if (trp_mailbox_push(&actor->mailbox, &first->node, &last->node)) {
+        trp_switch();
+        trp_worker_schedule(context, actor);
+    }
+}
+
+static void shed_all(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_chain *chain, enum troupe_shed kind)
+{
+    struct troupe_message *msg;
+
+    while ((msg = trp_chain_pop(chain)) != NULL) {
+        trp_letter_shed(context, actor, msg, kind);
+    }
+}
+
+static uint64_t key_of(const struct troupe_actor *actor, const struct troupe_message *msg)
+{
+    const struct troupe_overload *overload = actor->behaviour->overload;
+    uint64_t key = 0;
+
+    if (overload->key != NULL) {
+        trp_callouts++;
+        key = overload->key(msg);
+        trp_callouts--;
+    }
+    return key;
+}
+
+static int shelve_one(struct trp_context *context, struct troupe_actor *actor,
+    struct trp_shelf *shelf, struct troupe_message *msg)
+{
+    struct trp_lanes_item item = {msg, key_of(actor, msg), trp_admit_lane(actor, msg)};
+    struct trp_shelved shelved;
+
+    TROUPE_TRY(trp_shelf_put(shelf, &item, &shelved));
+    if (shelved.ticket != NULL) {
+        trp_send_reserved(context, actor, shelved.ticket);
+    }
+    shed_all(context, actor, &shelved.displaced.conflated, TROUPE_SHED_CONFLATED);
+    shed_all(context, actor, &shelved.displaced.oldest, TROUPE_SHED_OLDEST);
+    return TROUPE_OK;
+}
+
+/* One by one.  Returns how many of them; the actor ended before the next one, *out_next. */
+static uint32_t shelve_all(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, uint32_t count, struct troupe_message **out_next)
+{
+    struct troupe_message *msg = first;
+
+    for (uint32_t i = 0; i < count; i++) {
+        /* relaxed: the chain is ours.  Of the last one it is no message. */
+        struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
+
+        if (shelve_one(context, actor, trp_admit_shelf(actor), msg) < 0) {
+            *out_next = msg;
+            return i;
+        }
+        msg = trp_message_of(next);
+    }
+    return count;
+}
+
+int trp_place_shelve(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, uint32_t count)
+{
+    struct troupe_message *next;
+    uint32_t shelved;
+
+    if (trp_admit_weigh(NULL, first, count) >
+        (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
+        return TROUPE_EMSGSIZE;
+    }
+    shelved = shelve_all(context, actor, first, count, &next);
+    if (shelved == 0) {
+        return TROUPE_EGONE;
+    }
+    if (shelved < count) {
+        trp_place_drop(context, trp_actor_pid(actor), next, count - shelved);
+    }
+    return TROUPE_OK;
+}
+
+void trp_place_put_up(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count)
+{
+    troupe_pid to = trp_actor_pid(actor);
+    struct troupe_message *next;
+    uint32_t shelved;
+
+    if (trp_admit_shelf(actor) == NULL) {
+        push(context, actor, first, last);
+        return;
+    }
+    shelved = shelve_all(context, actor, first, count, &next);
+    if (shelved < count) {
+        trp_place_drop(context, to, next, count - shelved);
     }
 }
 
@@ -235,6 +342,10 @@ int trp_place_enter(struct trp_context *context, struct troupe_actor *actor,
     if (trp_pid_is_alias(parcel->to)) {
         return trp_place_through(context, actor, extra, parcel);
     }
+    if (trp_admit_is_shared(actor) &&
+        !trp_admit_bears(actor, parcel->first->sender, parcel->lane, 1, parcel->bytes)) {
+        return TROUPE_EFULL;
+    }
     TROUPE_TRY(admit(actor, extra, parcel));
     TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ringed));
     trp_admit_stamp(context, actor, &parcel->first, &last, 1);
@@ -250,9 +361,8 @@ void trp_place_entered(
     trp_count(&context->counters.sent, 1);
     if (trp_pid_is_alias(parcel->to)) {
         trp_place_followed(context, actor, parcel);
-    } else if (trp_mailbox_push(&actor->mailbox, &parcel->first->node, &parcel->first->node)) {
-        trp_switch();
-        trp_worker_schedule(context, actor);
+    } else {
+        trp_place_put_up(context, actor, parcel->first, parcel->first, 1);
     }
 }
 

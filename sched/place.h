@@ -81,7 +81,8 @@ struct trp_parcel {
     uint64_t bytes;
     uint64_t
         room; /* to be admitted within, as in the charge; 0: within the capacity, if nobody waits */
-    bool waited; /* by a waiter whose turn it is */
+    uint32_t lane; /* by a waiter: where it will stand */
+    bool waited;   /* by a waiter whose turn it is */
     struct trp_passage passage;
     bool scheduled;    /* we own the token: it is to be queued */
     bool signalled;    /* it is to be told that something goes before its queue */
@@ -111,6 +112,18 @@ void trp_place_entered(
 /** Chains that lead to nobody end here. */
 void trp_place_drop(
     struct trp_context *context, troupe_pid to, struct troupe_message *first, uint32_t count);
+
+/* ---- onto a shelf ---- */
+
+/** Messages for a mailbox that displaces: there is always room.  TROUPE_EMSGSIZE; TROUPE_EGONE: the actor ended before the first one; what
+ * comes after it is lost with those before. */
+TROUPE_CHECKED int trp_place_shelve(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, uint32_t count);
+
+/** What was admitted and is charged goes where it stands, into the queue or onto a shelf: what comes too late is lost with what was
+ * queued. */
+void trp_place_put_up(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count);
 
 /* ---- messages that their user owned ---- */
 

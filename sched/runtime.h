@@ -59,6 +59,8 @@ struct troupe_runtime {
     _Atomic uint64_t serial;  /* spawns by foreign threads */
     _Atomic unsigned homes;   /* given to pinned actors, in turn */
     _Atomic bool polling;     /* somebody looks at the poller */
+    /* Whom dead letters are sent to (letter.h); TROUPE_NOBODY. */
+    _Atomic(troupe_pid) letters_to;
     struct trp_reporter reporter;
     struct trp_park park;
     struct trp_inject inject;

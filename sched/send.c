@@ -134,69 +134,7 @@ static TRP_NOINLINE int refused(struct trp_context *context, troupe_pid to,
     return error;
 }
 
-/* ---- onto a shelf ---- */
-
-static void shed_all(struct trp_context *context, struct troupe_actor *actor,
-    struct trp_chain *chain, enum troupe_shed kind)
-{
-    struct troupe_message *msg;
-
-    while ((msg = trp_chain_pop(chain)) != NULL) {
-        trp_letter_shed(context, actor, msg, kind);
-    }
-}
-
-static uint64_t key_of(const struct troupe_actor *actor, const struct troupe_message *msg)
-{
-    const struct troupe_overload *overload = actor->behaviour->overload;
-    uint64_t key = 0;
-
-    if (overload->key != NULL) {
-        trp_callouts++;
-        key = overload->key(msg);
-        trp_callouts--;
-    }
-    return key;
-}
-
-static int shelve_one(struct trp_context *context, struct troupe_actor *actor,
-    struct trp_shelf *shelf, struct troupe_message *msg)
-{
-    struct trp_shelved shelved;
-
-    TROUPE_TRY(trp_shelf_put(shelf, msg, key_of(actor, msg), &shelved));
-    if (shelved.ticket != NULL) {
-        trp_send_reserved(context, actor, shelved.ticket);
-    }
-    shed_all(context, actor, &shelved.conflated, TROUPE_SHED_CONFLATED);
-    shed_all(context, actor, &shelved.oldest, TROUPE_SHED_OLDEST);
-    return TROUPE_OK;
-}
-
-/* There is always room.  TROUPE_EGONE: the actor ended before the first one; what comes after it is lost with those before. */
-static int shelve(struct trp_context *context, struct troupe_actor *actor, struct trp_shelf *shelf,
-    struct troupe_message *first, uint32_t count)
-{
-    struct troupe_message *msg = first;
-
-    if (trp_admit_weigh(NULL, first, count) >
-        (trp_actor_capacity(actor->behaviour) & TRP_CHARGE_BYTES)) {
-        return TROUPE_EMSGSIZE;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        /* relaxed: the chain is ours.  Of the last one it is no message. */
-        struct trp_node *next = atomic_load_explicit(&msg->node.next, memory_order_relaxed);
-        int error = shelve_one(context, actor, shelf, msg);
-
-        if (error < 0 && i > 0) {
-            trp_place_drop(context, trp_actor_pid(actor), msg, count - i);
-            return TROUPE_OK;
-        }
-        TROUPE_TRY(error);
-        msg = trp_message_of(next);
-    }
-    return TROUPE_OK;
-}
+/* ---- with care ---- */
 
 /* One message that may be a request: pointed first, since it may be answered as soon as it is there. */
 static TRP_NOINLINE int shelve_request(
@@ -208,26 +146,30 @@ static TRP_NOINLINE int shelve_request(
     if (edge != 0) {
         TROUPE_TRY(trp_place_point_edge(context, actor, msg, edge, NULL));
     }
-    error = shelve(context, actor, trp_admit_shelf(actor), msg, 1);
+    error = trp_place_shelve(context, actor, msg, 1);
     if (error < 0 && edge != 0) {
         trp_place_point_back(context, msg);
     }
     return error;
 }
 
+/* They were admitted. */
+static void enter_with_care(struct trp_context *context, struct troupe_actor *actor,
+    struct troupe_message *first, struct troupe_message *last, uint32_t count)
+{
+    trp_admit_stamp(context, actor, &first, &last, count);
+    trp_place_mark(first, count);
+    trp_place_put_up(context, actor, first, last, count);
+}
+
 static TRP_NOINLINE int send_with_care(struct trp_context *context, struct troupe_actor *actor,
     struct troupe_message *first, struct troupe_message *last, uint32_t count)
 {
-    struct trp_shelf *shelf = trp_admit_shelf(actor);
-    int error = shelf != NULL ? shelve(context, actor, shelf, first, count)
-                              : trp_admit_with_care(actor, first, count);
-
-    if (error < 0 || shelf != NULL) {
-        return error;
+    if (trp_admit_is_displacing(actor)) {
+        return trp_place_shelve(context, actor, first, count);
     }
-    trp_admit_stamp(context, actor, &first, &last, count);
-    trp_place_mark(first, count);
-    place(context, actor, first, last);
+    TROUPE_TRY(trp_admit_with_care(actor, first, count));
+    enter_with_care(context, actor, first, last, count);
     return TROUPE_OK;
 }
 
@@ -278,60 +220,58 @@ int trp_send_again(struct trp_context *context, const struct trp_refused *refuse
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, refused->to);
     struct troupe_message *first = refused->first;
-    struct troupe_message *last = refused->last;
     int error;
 
     if (actor == NULL) {
         return send_elsewhere(context, refused->to, first, refused->count, refused->bytes, room);
     }
-    if (trp_admit_shelf(actor) != NULL) {
-        return refused->count == 1
-                   ? shelve_request(context, actor, first)
-                   : shelve(context, actor, trp_admit_shelf(actor), first, refused->count);
+    if (trp_admit_is_displacing(actor)) {
+        return refused->count == 1 ? shelve_request(context, actor, first)
+                                   : trp_place_shelve(context, actor, first, refused->count);
     }
     error = admit_again(context, actor, refused, room);
     if (error < 0) {
         trp_line_look_again(context, actor);
         return error;
     }
-    trp_admit_stamp(context, actor, &first, &last, refused->count);
-    trp_place_mark(first, refused->count);
-    place(context, actor, first, last);
+    enter_with_care(context, actor, first, refused->last, refused->count);
     return TROUPE_OK;
 }
 
-static int admit_request(
+static TRP_NOINLINE int send_request_with_care(
     struct trp_context *context, struct troupe_actor *actor, struct troupe_message *request)
 {
-    int error = trp_unlikely(trp_admit_wants_care(actor))
-                    ? trp_admit_with_care(actor, request, 1)
-                    : trp_admit(actor, 1, trp_message_weight(request), false);
+    if (trp_admit_is_displacing(actor)) {
+        return shelve_request(context, actor, request);
+    }
+    TROUPE_TRY(trp_admit_with_care(actor, request, 1));
+    TROUPE_TRY(trp_place_point_request(context, actor, request, NULL));
+    enter_with_care(context, actor, request, request, 1);
+    return TROUPE_OK;
+}
 
-    return error == TROUPE_OK ? trp_place_point_request(context, actor, request, NULL) : error;
+static int send_request_plainly(
+    struct trp_context *context, struct troupe_actor *actor, struct troupe_message *request)
+{
+    TROUPE_TRY(trp_admit(actor, 1, trp_message_weight(request), false));
+    TROUPE_TRY(trp_place_point_request(context, actor, request, NULL));
+    request->flags |= TRP_MESSAGE_CHARGED;
+    place(context, actor, request, request);
+    return TROUPE_OK;
 }
 
 /* The same of a request. */
 static int try_request(struct trp_context *context, troupe_pid to, struct troupe_message *request)
 {
     struct troupe_actor *actor = trp_table_find(&context->runtime->table, to);
-    struct troupe_message *last = request;
-    bool shelved;
-    int error;
 
     trp_count(&context->counters.sent, 1);
     if (trp_unlikely(actor == NULL)) {
         return send_elsewhere(context, to, request, 1, trp_message_weight(request), 0);
     }
-    shelved = trp_admit_shelf(actor) != NULL;
-    error =
-        shelved ? shelve_request(context, actor, request) : admit_request(context, actor, request);
-    if (trp_unlikely(error < 0 || shelved)) {
-        return error;
-    }
-    trp_admit_stamp(context, actor, &request, &last, 1);
-    request->flags |= TRP_MESSAGE_CHARGED;
-    place(context, actor, request, last);
-    return TROUPE_OK;
+    return trp_unlikely(trp_admit_wants_care(actor))
+               ? send_request_with_care(context, actor, request)
+               : send_request_plainly(context, actor, request);
 }
 
 int trp_send_request(struct trp_context *context, troupe_pid to, struct troupe_message *request)
@@ -387,7 +327,7 @@ static int press(
         return TROUPE_EFULL;
     }
     hard = trp_actor_hard(actor->behaviour);
-    if (hard == trp_actor_capacity(actor->behaviour) || trp_admit_shelf(actor) != NULL) {
+    if (hard == trp_actor_capacity(actor->behaviour)) {
         return TROUPE_EFULL;
     }
     if (pauses) {

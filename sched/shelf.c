@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shelf.c - a bounded ring under a lock.  See shelf.h.
+ * shelf.c - messages under a lock, and the tickets for them.  See shelf.h.
  */
 #include "shelf.h"
 
@@ -19,31 +19,19 @@ struct ticket {
     bool is_queued;          /* under lock: not opened yet */
 };
 
-struct slot {
-    struct troupe_message *msg;
-    uint64_t key;
-};
-
 struct trp_shelf {
-    /* Set once. */
-    uint32_t capacity;
-    uint64_t capacity_bytes;
-    bool conflates;
-    size_t size; /* of all of this */
-    struct slot *slots;
+    size_t size; /* of all of this; set once */
 
     /* Under lock. */
     struct trp_lock lock;
     bool shut;
-    uint32_t first; /* slot of the oldest */
-    uint32_t count;
-    uint64_t bytes;
+    struct trp_lanes lanes;
     uint32_t queued; /* tickets that are not opened */
     uint64_t count_most;
     uint64_t bytes_most;
     struct ticket *free; /* by the `next` of their nodes */
 
-    struct ticket tickets[];
+    struct ticket tickets[]; /* behind them, what `lanes` is made of */
 };
 
 static struct ticket *ticket_of(struct troupe_message *msg)
@@ -83,23 +71,20 @@ static void init_ticket(struct trp_shelf *shelf, struct ticket *ticket)
 
 /* ---- made and freed ---- */
 
-int trp_shelf_create(struct trp_memory *memory, uint32_t count, uint64_t bytes, bool conflates,
-    struct trp_shelf **out_shelf)
+int trp_shelf_create(
+    struct trp_memory *memory, const struct trp_lanes_spec *spec, struct trp_shelf **out_shelf)
 {
-    size_t tickets = (size_t)count + TICKETS_OPENED;
+    size_t tickets = (size_t)spec->count + spec->margin + TICKETS_OPENED;
     size_t head = sizeof(struct trp_shelf) + tickets * sizeof(struct ticket);
-    size_t size = head + (size_t)count * sizeof(struct slot);
+    size_t size = head + trp_lanes_size(spec);
     struct trp_shelf *shelf = trp_memory_alloc(memory, size, TRP_CACHE_LINE);
 
     if (shelf == NULL) {
         return TROUPE_ENOMEM;
     }
     memset(shelf, 0, size);
-    shelf->capacity = count;
-    shelf->capacity_bytes = bytes;
-    shelf->conflates = conflates;
     shelf->size = size;
-    shelf->slots = (struct slot *)(void *)((char *)shelf + head);
+    trp_lanes_init(&shelf->lanes, spec, (char *)shelf + head);
     trp_lock_init(&shelf->lock);
     for (size_t i = 0; i < tickets; i++) {
         init_ticket(shelf, &shelf->tickets[i]);
@@ -113,85 +98,29 @@ void trp_shelf_destroy(struct trp_shelf *shelf, struct trp_memory *memory)
     if (shelf == NULL) {
         return;
     }
-    trp_assert(shelf->count == 0);
+    trp_assert(shelf->lanes.count == 0);
     trp_lock_fini(&shelf->lock);
     trp_memory_free(memory, shelf, shelf->size);
 }
 
-/* ---- slots, under lock ---- */
-
-static struct slot *slot_at(struct trp_shelf *shelf, uint32_t at)
-{
-    return &shelf->slots[(shelf->first + at) % shelf->capacity];
-}
-
-static struct troupe_message *take_oldest(struct trp_shelf *shelf)
-{
-    struct troupe_message *msg;
-
-    if (shelf->count == 0) {
-        return NULL;
-    }
-    msg = slot_at(shelf, 0)->msg;
-    shelf->first = (shelf->first + 1) % shelf->capacity;
-    shelf->count--;
-    shelf->bytes -= trp_message_weight(msg);
-    return msg;
-}
-
-/* In the place of one with the same key.  False: there is none, or the new one is too large beside the others. */
-static bool conflate(struct trp_shelf *shelf, struct troupe_message *msg, uint64_t key,
-    struct trp_shelved *out_shelved)
-{
-    for (uint32_t i = 0; shelf->conflates && i < shelf->count; i++) {
-        struct slot *slot = slot_at(shelf, i);
-        uint64_t bytes;
-
-        if (slot->key != key) {
-            continue;
-        }
-        bytes = shelf->bytes - trp_message_weight(slot->msg) + trp_message_weight(msg);
-        if (bytes > shelf->capacity_bytes) {
-            return false;
-        }
-        shelf->bytes = bytes;
-        trp_chain_append(&out_shelved->conflated, slot->msg);
-        slot->msg = msg;
-        return true;
-    }
-    return false;
-}
-
-static void append(struct trp_shelf *shelf, struct troupe_message *msg, uint64_t key,
-    struct trp_shelved *out_shelved)
-{
-    while (shelf->count == shelf->capacity ||
-           shelf->bytes + trp_message_weight(msg) > shelf->capacity_bytes) {
-        trp_chain_append(&out_shelved->oldest, take_oldest(shelf));
-    }
-    *slot_at(shelf, shelf->count) = (struct slot){msg, key};
-    shelf->count++;
-    shelf->bytes += trp_message_weight(msg);
-}
+/* ---- put, under lock ---- */
 
 static void note_most(struct trp_shelf *shelf)
 {
-    if (shelf->count > shelf->count_most) {
-        shelf->count_most = shelf->count;
+    if (shelf->lanes.count > shelf->count_most) {
+        shelf->count_most = shelf->lanes.count;
     }
-    if (shelf->bytes > shelf->bytes_most) {
-        shelf->bytes_most = shelf->bytes;
+    if (shelf->lanes.bytes > shelf->bytes_most) {
+        shelf->bytes_most = shelf->lanes.bytes;
     }
 }
 
-static void put(struct trp_shelf *shelf, struct troupe_message *msg, uint64_t key,
-    struct trp_shelved *out_shelved)
+static void put(
+    struct trp_shelf *shelf, const struct trp_lanes_item *item, struct trp_shelved *out_shelved)
 {
-    if (!conflate(shelf, msg, key, out_shelved)) {
-        append(shelf, msg, key, out_shelved);
-    }
+    trp_lanes_put(&shelf->lanes, item, &out_shelved->displaced);
     note_most(shelf);
-    if (shelf->count > shelf->queued) {
+    if (shelf->lanes.count > shelf->queued) {
         struct ticket *ticket = pop_ticket(shelf);
 
         ticket->is_queued = true;
@@ -202,8 +131,8 @@ static void put(struct trp_shelf *shelf, struct troupe_message *msg, uint64_t ke
 
 /* ---- for others ---- */
 
-int trp_shelf_put(struct trp_shelf *shelf, struct troupe_message *msg, uint64_t key,
-    struct trp_shelved *out_shelved)
+int trp_shelf_put(
+    struct trp_shelf *shelf, const struct trp_lanes_item *item, struct trp_shelved *out_shelved)
 {
     bool shut;
 
@@ -211,10 +140,21 @@ int trp_shelf_put(struct trp_shelf *shelf, struct troupe_message *msg, uint64_t 
     trp_lock_take(&shelf->lock);
     shut = shelf->shut;
     if (!shut) {
-        put(shelf, msg, key, out_shelved);
+        put(shelf, item, out_shelved);
     }
     trp_lock_give(&shelf->lock);
     return shut ? TROUPE_EGONE : TROUPE_OK;
+}
+
+bool trp_shelf_has_share(
+    struct trp_shelf *shelf, troupe_pid sender, uint32_t lane, uint32_t count, uint64_t bytes)
+{
+    bool has;
+
+    trp_lock_take(&shelf->lock);
+    has = trp_lanes_has_share(&shelf->lanes, sender, lane, count, bytes);
+    trp_lock_give(&shelf->lock);
+    return has;
 }
 
 /* Under lock. */
@@ -230,13 +170,13 @@ struct troupe_message *trp_shelf_take(struct troupe_message *ticket)
 {
     struct ticket *own = ticket_of(ticket);
     struct trp_shelf *shelf = own->shelf;
-    struct troupe_message *oldest;
+    struct troupe_message *next;
 
     trp_lock_take(&shelf->lock);
     dequeue(own);
-    oldest = take_oldest(shelf);
+    next = trp_lanes_take(&shelf->lanes);
     trp_lock_give(&shelf->lock);
-    return oldest;
+    return next;
 }
 
 void trp_shelf_give(struct troupe_message *ticket)
@@ -256,18 +196,18 @@ struct troupe_message *trp_shelf_drain(struct trp_shelf *shelf)
 
     trp_lock_take(&shelf->lock);
     shelf->shut = true;
-    msg = take_oldest(shelf);
+    msg = trp_lanes_take(&shelf->lanes);
     trp_lock_give(&shelf->lock);
     return msg;
 }
 
-uint64_t trp_shelf_queued(struct trp_shelf *shelf, uint64_t *out_most)
+void trp_shelf_look(struct trp_shelf *shelf, struct trp_shelf_view *out_view)
 {
-    uint64_t queued;
-
     trp_lock_take(&shelf->lock);
-    queued = TRP_CHARGE_ONE * shelf->count + shelf->bytes;
-    *out_most = TRP_CHARGE_ONE * shelf->count_most + shelf->bytes_most;
+    out_view->queued = TRP_CHARGE_ONE * shelf->lanes.count + shelf->lanes.bytes;
+    out_view->most = TRP_CHARGE_ONE * shelf->count_most + shelf->bytes_most;
+    for (unsigned i = 0; i < TROUPE_LANES_MAX; i++) {
+        out_view->lanes[i] = shelf->lanes.lane[i].count;
+    }
     trp_lock_give(&shelf->lock);
-    return queued;
 }

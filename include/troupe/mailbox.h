@@ -37,7 +37,7 @@
  * then refused.  One callback sends at most TROUPE_PAUSE_BURST messages into margins.
  *
  * `margin` of a behaviour is in messages, and in bytes in proportion; 0: TROUPE_MARGIN_DEFAULT percent of the capacity, at least one, but
- * none if it has another policy than to reject.  TROUPE_NO_MARGIN: nobody is paused on it.
+ * none if it has another policy than to reject.  TROUPE_NO_MARGIN: nobody is paused on it; nor on one whose senders take turns.
  *
  * What finds no room is refused, unless the receiver's behaviour has another policy: see overload.h.
  *
@@ -147,7 +147,8 @@ TROUPE_API TROUPE_CHECKED int troupe_try_send(
 
 /**
  * Moves `msg` to `to`, waiting for room if its mailbox is full.  Who waits is served first come, first served, when
- * the mailbox is half empty; meanwhile whoever does not wait is refused, so that nobody barges.
+ * the mailbox is half empty; meanwhile whoever does not wait is refused, so that nobody barges.  Where senders have
+ * shares of the room (`by_sender` in overload.h) who waits is served when there is room, and keeps nobody out.
  *
  * Threads  any but a worker's: a handler never waits in a send (TROUPE_EINVAL), a callback that may wait uses
  *          troupe_send_within() (fiber.h).  In a thread actor (actor.h) the sender is

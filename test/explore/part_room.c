@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * room: fibers that wait in line for room in a mailbox of one, while its reader reads, one gives up, one is dropped, or the
- * reader ends.  Each message is sent once, or its sender's again; nobody sleeps while there is room, and nobody is touched
- * that has left the line.
+ * reader ends; and in a mailbox where senders have shares, that have theirs.  Each message is sent once, or its sender's again;
+ * nobody sleeps while there is room, and nobody is touched that has left the line.
  *
  * Threads play fibers: one sleeps until its actor is signalled.  How an actor with a fiber parks and comes back is explored with
  * a whole runtime, in part_worker.c.
@@ -67,6 +67,10 @@ static int receive(struct troupe_actor *self, void *state, struct troupe_message
 
 static const struct troupe_behaviour reading = {
     .name = "reader", .receive = receive, .capacity = 1};
+/* One who has a message there has its share, though there is room. */
+static const struct troupe_overload fair = {.by_sender = true};
+static const struct troupe_behaviour sharing = {
+    .name = "reader", .receive = receive, .capacity = 2, .overload = &fair};
 static const struct troupe_behaviour sending = {.name = "sender", .receive = receive};
 
 EXPLORE_GHOST static bool has_to_read(const void *ignored)
@@ -236,8 +240,8 @@ static void make_sender(struct sender *sender, struct trp_worker *worker)
     sender->message = message(worker);
 }
 
-/* The reader's mailbox is full, and nobody has read yet. */
-static void set_up(void)
+/* The mailbox of the reader takes no more of sender 1, and nobody has read yet. */
+static void set_up_with(const struct troupe_behaviour *behaviour)
 {
     struct trp_worker *worker;
     struct troupe_message *first;
@@ -246,17 +250,34 @@ static void set_up(void)
     worker = runtime->workers[0];
     seen = sent = kept = dropped = 0;
     senders_left = SENDERS;
-    reader = stage_spawn(worker, &reading);
+    reader = stage_spawn(worker, behaviour);
     reader_pid = trp_actor_pid(reader);
     /* Made here, as most have it: otherwise a lock comes into being while others look for it. */
     explore_check(trp_actor_need_extra(&worker->context, reader) != NULL);
-    first = message(worker);
-    explore_check(trp_send_charged(&worker->context, reader_pid, first, first, 1,
-                      trp_message_weight(first)) == TROUPE_OK);
-    stage_enter(worker, reader);
     for (unsigned i = 0; i < SENDERS; i++) {
         make_sender(&senders[i], runtime->workers[1 + i]);
     }
+    first = message(worker);
+    first->sender = trp_actor_pid(senders[0].actor);
+    explore_check(trp_send_charged(&worker->context, reader_pid, first, first, 1,
+                      trp_message_weight(first)) == TROUPE_OK);
+    stage_enter(worker, reader);
+}
+
+static void set_up(void)
+{
+    set_up_with(&reading);
+}
+
+static void set_up_shares(void)
+{
+    set_up_with(&sharing);
+}
+
+static void set_up_one_share(void)
+{
+    set_up_with(&sharing);
+    senders_left = 1;
 }
 
 static void set_up_one(void)
@@ -291,6 +312,13 @@ static void check_other_sent(void)
     check_line(SENDERS);
     explore_check(sent + (kept + dropped > 0) == SENDERS);
     explore_check(seen == 1 + sent);
+}
+
+static void check_one_sent(void)
+{
+    check_line(1);
+    explore_check(sent == 1);
+    explore_check(seen == 2);
 }
 
 static void check_ended(void)
@@ -329,6 +357,15 @@ static const struct explore_scenario scenarios[] = {
         .setup = set_up_one,
         .threads = {end_reader, drop_1},
         .check = check_ended},
+    {.name = "a fiber waits for its share",
+        .setup = set_up_one_share,
+        .threads = {read_on, wait_1},
+        .check = check_one_sent},
+    {.name = "two fibers wait, one of them for its share",
+        .setup = set_up_shares,
+        .threads = {read_on, wait_1, wait_2},
+        .check = check_all_sent,
+        .deviations = 2},
 };
 
 static const struct explore_plant plants[] = {
@@ -346,6 +383,8 @@ static const struct explore_plant plants[] = {
         EXPLORE_LIE, 0, "sleep"},
     {"a waiter does not look whether the actor has ended", &scenarios[3], "try_as_waiter",
         EXPLORE_LOAD, 0, EXPLORE_RELAX, 0, "sleep"},
+    {"a share is looked at without the lock", &scenarios[6], "trp_shelf_has_share", EXPLORE_LOCK, 0,
+        EXPLORE_FORGET, 0, "race"},
     {"who leaves does not wait for its caller", &scenarios[5], "outlive_caller", EXPLORE_LOAD, 0,
         EXPLORE_LIE, 1, ""},
 };

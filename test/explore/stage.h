@@ -13,6 +13,7 @@
 
 #include "sched/exit.h"
 #include "sched/runtime.h"
+#include "sched/shelf.h"
 #include "test/explore/explore.h"
 
 /* As grow() in table.c would, but as many cells as may be.  The limit is a small one: a cell that comes back is the
@@ -88,10 +89,25 @@ static inline void stage_enter(struct trp_worker *worker, struct troupe_actor *a
     trp_actor_set_phase(actor, TRP_PHASE_RUNNING);
 }
 
+/* As trp_worker_open() and what follows it. */
+static inline void stage_handle_shelved(struct troupe_actor *actor, struct troupe_message *ticket)
+{
+    struct troupe_message *msg = trp_shelf_take(ticket);
+
+    if (msg != NULL) {
+        (void)actor->receive(actor, actor->state, msg);
+        trp_worker_retire(actor->context, actor, msg, TROUPE_EUNANSWERED);
+    }
+}
+
 static inline void stage_handle(struct troupe_actor *actor, struct troupe_message *msg)
 {
     int status = TRP_OPEN_DELIVER;
 
+    if (msg->kind == TRP_MESSAGE_TICKET) {
+        stage_handle_shelved(actor, msg);
+        return;
+    }
     if (msg->kind == TRP_MESSAGE_TICK) {
         status = trp_tick_open(actor, msg) ? TRP_OPEN_DELIVER : TROUPE_OK;
     } else if (msg->kind != TRP_MESSAGE_PLAIN) {

@@ -14,7 +14,9 @@ static int take_note(struct troupe_actor *self, void *state, struct troupe_messa
 {
     (void)self;
     (void)state;
-    return troupe_is(msg, &number) || troupe_is(msg, &bytes) ? TROUPE_OK : TROUPE_EUNKNOWN;
+    return troupe_is(msg, &number) || troupe_is(msg, &bytes) || troupe_is(msg, &troupe_lost)
+               ? TROUPE_OK
+               : TROUPE_EUNKNOWN;
 }
 
 static int take_batch(
@@ -54,12 +56,23 @@ static uint64_t key_of(const struct troupe_message *msg)
 
 static const struct troupe_overload displaces = {.policy = TROUPE_OVERLOAD_DROP_OLDEST};
 static const struct troupe_overload conflates = {.policy = TROUPE_OVERLOAD_CONFLATE, .key = key_of};
+static uint32_t lane_of(const struct troupe_message *msg)
+{
+    return troupe_body_size(msg) > TROUPE_BODY_INLINE;
+}
+
+static const struct troupe_overload urgent = {.lanes = 2, .lane = lane_of};
+static const struct troupe_overload shares = {
+    .policy = TROUPE_OVERLOAD_DROP_OLDEST, .lanes = 2, .lane = lane_of, .by_sender = true};
+static const struct troupe_overload shrinks_fairly = {
+    .policy = TROUPE_OVERLOAD_TRANSFORM, .transform = to_number, .by_sender = true};
 static const struct troupe_overload exits = {.policy = TROUPE_OVERLOAD_EXIT};
 
 struct post {
     struct scene *scene;
     unsigned shown;
     troupe_pid spill;
+    troupe_pid letters;
 };
 
 /* Every other one is kept for a moment. */
@@ -123,6 +136,9 @@ static const struct troupe_behaviour redirecting = SMALL(&redirects, redirect_in
 static const struct troupe_behaviour ageing = SMALL(&ages, NULL);
 static const struct troupe_behaviour displacing = SMALL(&displaces, NULL);
 static const struct troupe_behaviour conflating = SMALL(&conflates, NULL);
+static const struct troupe_behaviour with_lanes = SMALL(&urgent, NULL);
+static const struct troupe_behaviour sharing = SMALL(&shares, NULL);
+static const struct troupe_behaviour shrinking_fairly = SMALL(&shrinks_fairly, NULL);
 static const struct troupe_behaviour exiting = SMALL(&exits, NULL);
 
 /* Fills a mailbox before its actor has begun, and after. */
@@ -205,12 +221,17 @@ void scenario_overload(void)
         return;
     }
     (void)WENT(troupe_runtime_spawn(scene.runtime, &options, &post.spill), MAY(TROUPE_ENOMEM));
+    (void)WENT(troupe_runtime_spawn(scene.runtime, &options, &post.letters), MAY(TROUPE_ENOMEM));
+    (void)WENT(troupe_dead_letters_to(scene.runtime, post.letters), 0);
     fill(&post, &dropping, 0);
     fill(&post, &batching, 0);
     fill(&post, &shrinking, 0);
     fill(&post, &ageing, 0);
     fill(&post, &displacing, 0);
     fill(&post, &conflating, 0);
+    fill(&post, &with_lanes, MAY(TROUPE_EFULL));
+    fill(&post, &sharing, 0);
+    fill(&post, &shrinking_fairly, 0);
     fill(&post, &redirecting, MAY(TROUPE_EFULL));
     fill(&post, &exiting, MAY(TROUPE_EFULL));
     fill(&post, &plain, MAY(TROUPE_EFULL));

@@ -352,3 +352,365 @@ Test(dead_letter, each_kind_has_a_name, .timeout = 20)
     cr_assert_str_eq(troupe_shed_name(TROUPE_SHED_KINDS), "unknown");
     cr_assert_str_eq(troupe_shed_name((enum troupe_shed) - 1), "unknown");
 }
+
+/* ---- as messages ---- */
+
+struct counter {
+    unsigned count;
+    unsigned others;                      /* that are no letters */
+    struct troupe_lost lost[LETTERS_MAX]; /* their messages are gone */
+    uint64_t values[LETTERS_MAX];
+    troupe_pid senders[LETTERS_MAX];
+    bool keeps;
+    struct troupe_message *kept;
+    int error;
+};
+
+static int counter_init(struct troupe_actor *self, void *state, const void *arg)
+{
+    struct counter *counter = (struct counter *)(uintptr_t)arg;
+
+    *(struct counter **)state = counter;
+    counter->error = troupe_dead_letters_to(troupe_runtime_of(self), troupe_self(self));
+    return counter->error;
+}
+
+static int counter_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    struct counter *counter = *(struct counter **)state;
+    struct troupe_lost *lost = troupe_body(msg);
+    int status;
+
+    if (stage_is_job(self, msg, &status)) {
+        return status;
+    }
+    if (!troupe_is(msg, &troupe_lost)) {
+        counter->others++;
+        return TROUPE_OK;
+    }
+    cr_assert_lt(counter->count, LETTERS_MAX);
+    counter->lost[counter->count] = *lost;
+    counter->senders[counter->count] = troupe_sender(lost->msg);
+    counter->values[counter->count++] = *(const uint64_t *)troupe_body(lost->msg);
+    if (counter->keeps) {
+        counter->kept = lost->msg;
+        lost->msg = NULL;
+    }
+    return TROUPE_OK;
+}
+
+#define COUNTER(policy)                                                                            \
+    {                                                                                              \
+        .name = "counter", .state_size = sizeof(struct counter *), .init = counter_init,           \
+        .receive = counter_receive, .capacity = ROOM, .capacity_bytes = 1024, .overload = (policy) \
+    }
+
+static const struct troupe_behaviour counting = COUNTER(NULL);
+static const struct troupe_behaviour counting_few = COUNTER(&drops);
+
+static troupe_pid open_counter(
+    struct stage *stage, const struct troupe_behaviour *behaviour, struct counter *counter)
+{
+    troupe_pid pid;
+
+    *counter = (struct counter){.error = 1};
+    pid = stage_spawn(stage, behaviour, counter);
+    stage_run(stage);
+    cr_assert_eq(counter->error, TROUPE_OK);
+    return pid;
+}
+
+Test(dead_letter, an_actor_that_wants_them_is_sent_them, .timeout = 20)
+{
+    struct stage stage;
+    struct counter counter;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    open_counter(&stage, &counting, &counter);
+    pid = stage_spawn(&stage, &dropping, NULL);
+    put(&stage, pid, 1, ROOM + 2);
+    stage_run(&stage);
+    cr_assert_eq(counter.count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(counter.lost[i].kind, TROUPE_SHED_NEWEST);
+        cr_assert_eq(counter.lost[i].to, pid);
+        cr_assert_str_eq(counter.lost[i].actor, "dropping");
+        cr_assert(!counter.lost[i].request);
+        cr_assert_eq(counter.values[i], ROOM + 1 + i);
+    }
+    stage_close(&stage);
+}
+
+static int send_seven(struct troupe_actor *self, void *arg)
+{
+    return troupe_send(self, *(troupe_pid *)arg, &number, &(uint64_t){7});
+}
+
+Test(dead_letter, as_a_message_it_names_its_sender_and_says_whether_an_answer_was_wanted,
+    .timeout = 20)
+{
+    struct stage stage;
+    struct counter counter;
+    struct asking asking = {.status = 1};
+    troupe_pid puppet;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    open_counter(&stage, &counting, &counter);
+    puppet = stage_spawn(&stage, &stage_puppet, NULL);
+    stage_run(&stage);
+    asking.to = stage_spawn(&stage, &stashing, NULL);
+    stage_run(&stage);
+    cr_assert_eq(stage_do(&stage, puppet, send_seven, &asking.to), TROUPE_OK);
+    cr_assert_eq(stage_do(&stage, puppet, ask_once, &asking), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_exit(stage.runtime, asking.to, TROUPE_EXIT_KILL), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(counter.count, 2);
+    cr_assert_eq(counter.values[0], 7);
+    cr_assert_eq(counter.values[1], 77);
+    cr_assert_eq(counter.lost[0].kind, TROUPE_SHED_ENDED);
+    cr_assert_eq(counter.senders[0], puppet);
+    cr_assert_eq(counter.senders[1], puppet);
+    cr_assert(!counter.lost[0].request);
+    cr_assert(counter.lost[1].request);
+    cr_assert_eq(asking.status, TROUPE_EDIED, "%s", troupe_strerror(asking.status));
+    stage_close(&stage);
+}
+
+Test(dead_letter, what_finds_no_room_there_is_counted_and_no_more, .timeout = 20)
+{
+    const struct troupe_behaviour *behaviours[] = {&counting, &counting_few};
+
+    for (size_t i = 0; i < TROUPE_COUNT(behaviours); i++) {
+        struct stage stage;
+        struct counter counter;
+        unsigned destroyed = 0;
+        troupe_pid pid;
+
+        stage_open(&stage, TROUPE_NO_THREADS);
+        open_counter(&stage, behaviours[i], &counter);
+        pid = stage_spawn(&stage, &dropping, NULL);
+        for (uint64_t k = 0; k < 4 * ROOM; k++) {
+            stage_send(&stage, pid, &cargo, &(struct cargo){k, &destroyed});
+        }
+        cr_assert_eq(destroyed, 2 * ROOM, "what is on its way there is not destroyed yet");
+        stage_run(&stage);
+        cr_assert_eq(counter.count, ROOM);
+        cr_assert_eq(counter.others, 0);
+        cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_NEWEST], 3 * ROOM);
+        stage_close(&stage);
+        cr_assert_eq(destroyed, 4 * ROOM);
+    }
+}
+
+static void put_long(struct stage *stage, troupe_pid to, size_t size)
+{
+    struct troupe_message *msg;
+
+    cr_assert_eq(troupe_message_create(stage->runtime, &bytes, size, &msg), TROUPE_OK);
+    memset(troupe_body(msg), 0, size);
+    cr_assert_eq(troupe_try_send(stage->runtime, to, msg), TROUPE_OK);
+}
+
+Test(dead_letter, what_its_actor_gives_up_itself_is_sent_to_nobody, .timeout = 20)
+{
+    struct stage stage;
+    struct counter counter;
+    unsigned destroyed = 0;
+    troupe_pid office;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    office = open_counter(&stage, &counting_few, &counter);
+    put(&stage, office, 1, ROOM + 3);
+    stage_run(&stage);
+    cr_assert_eq(counter.count, 0);
+    cr_assert_eq(counter.others, ROOM);
+    cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_NEWEST], 3);
+    /* Though there is room for a letter. */
+    put_long(&stage, office, 600);
+    put_long(&stage, office, 601);
+    stage_run(&stage);
+    cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_NEWEST], 4);
+    cr_assert_eq(counter.count, 0);
+    cr_assert_eq(counter.others, ROOM + 1);
+    /* And what is left when it ends. */
+    pid = stage_spawn(&stage, &dropping, NULL);
+    for (uint64_t k = 0; k < ROOM + 2; k++) {
+        stage_send(&stage, pid, &cargo, &(struct cargo){k, &destroyed});
+    }
+    cr_assert_eq(destroyed, 0);
+    cr_assert_eq(troupe_runtime_exit(stage.runtime, office, TROUPE_EXIT_KILL), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(counter.count, 0);
+    cr_assert_eq(destroyed, ROOM + 2);
+    stage_close(&stage);
+    cr_assert_eq(destroyed, ROOM + 2);
+}
+
+static int pass_on(struct troupe_actor *self, void *arg)
+{
+    struct troupe_lost lost = {.kind = TROUPE_SHED_ENDED};
+
+    return troupe_send(self, *(troupe_pid *)arg, &troupe_lost, &lost);
+}
+
+Test(dead_letter, a_letter_that_somebody_else_gives_up_is_sent_to_nobody, .timeout = 20)
+{
+    struct stage stage;
+    struct counter counter;
+    troupe_pid puppet;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    open_counter(&stage, &counting, &counter);
+    puppet = stage_spawn(&stage, &stage_puppet, NULL);
+    pid = stage_spawn(&stage, &stashing, NULL);
+    stage_run(&stage);
+    cr_assert_eq(stage_do(&stage, puppet, pass_on, &pid), TROUPE_OK);
+    cr_assert_eq(troupe_runtime_exit(stage.runtime, pid, TROUPE_EXIT_KILL), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(counter.count, 0);
+    cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_ENDED], 1);
+    stage_close(&stage);
+}
+
+Test(dead_letter, its_message_may_be_taken_out_and_sent_on, .timeout = 20)
+{
+    struct stage stage;
+    struct counter counter;
+    unsigned destroyed = 0;
+    troupe_pid pid;
+    troupe_pid other;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    open_counter(&stage, &counting, &counter);
+    counter.keeps = true;
+    pid = stage_spawn(&stage, &dropping, NULL);
+    other = stage_spawn(&stage, &stashing, NULL);
+    put(&stage, pid, 1, ROOM);
+    stage_send(&stage, pid, &cargo, &(struct cargo){5, &destroyed});
+    stage_run(&stage);
+    cr_assert_eq(counter.count, 1);
+    cr_assert_eq(destroyed, 0);
+    cr_assert_eq(troupe_try_send(stage.runtime, other, counter.kept), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(destroyed, 0);
+    stage_close(&stage);
+    cr_assert_eq(destroyed, 1);
+}
+
+Test(dead_letter, what_the_hook_takes_is_not_sent, .timeout = 20)
+{
+    struct stage stage;
+    struct office office;
+    struct counter counter;
+    troupe_pid pid;
+
+    open_with(&stage, &office);
+    open_counter(&stage, &counting, &counter);
+    pid = stage_spawn(&stage, &dropping, NULL);
+    put(&stage, pid, 1, ROOM + 1);
+    office.takes = true;
+    put(&stage, pid, 50, 1);
+    stage_run(&stage);
+    cr_assert_eq(office.count, 2);
+    cr_assert_eq(counter.count, 1);
+    cr_assert_eq(counter.values[0], ROOM + 1);
+    troupe_message_destroy(office.taken);
+    office.takes = false;
+    stage_close(&stage);
+}
+
+Test(dead_letter, nobody_is_sent_them_after_that_was_said, .timeout = 20)
+{
+    struct stage stage;
+    struct counter counter;
+    troupe_pid office;
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    office = open_counter(&stage, &counting, &counter);
+    cr_assert_eq(troupe_dead_letters_to(stage.runtime, TROUPE_NOBODY), TROUPE_OK);
+    pid = stage_spawn(&stage, &dropping, NULL);
+    put(&stage, pid, 1, ROOM + 1);
+    stage_run(&stage);
+    cr_assert_eq(counter.count, 0);
+    cr_assert_eq(troupe_runtime_exit(stage.runtime, office, TROUPE_EXIT_KILL), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(troupe_dead_letters_to(stage.runtime, office), TROUPE_EGONE);
+    cr_assert_eq(troupe_dead_letters_to(NULL, TROUPE_NOBODY), TROUPE_EINVAL);
+    cr_assert_eq(troupe_dead_letters_to(stage.runtime, ~(troupe_pid)0), TROUPE_EINVAL);
+    stage_close(&stage);
+}
+
+Test(dead_letter, without_memory_for_the_message_it_is_counted_and_no_more, .timeout = 20)
+{
+    for (unsigned k = 1; k <= 2; k++) {
+        struct stage stage;
+        struct counter counter;
+        struct troupe_message *msg;
+        troupe_pid pid;
+
+        stage_open(&stage, TROUPE_NO_THREADS);
+        open_counter(&stage, &counting, &counter);
+        pid = stage_spawn(&stage, &dropping, NULL);
+        put(&stage, pid, 1, ROOM);
+        /* The block of its message is the only one that does not come out of a pool. */
+        cr_assert_eq(troupe_message_create(stage.runtime, &bytes, 100000, &msg), TROUPE_OK);
+        memset(troupe_body(msg), 0, 100000);
+        stage.memory.fail_at = k == 1 ? stage.memory.calls + 1 : 0;
+        cr_assert_eq(troupe_try_send(stage.runtime, pid, msg), TROUPE_OK);
+        stage.memory.fail_at = 0;
+        stage_run(&stage);
+        cr_assert_eq(counter.count, k - 1);
+        cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_NEWEST], 1);
+        stage_close(&stage);
+    }
+}
+
+#define SENT 2000
+
+static _Atomic unsigned letters_handled;
+
+static int tally_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
+{
+    (void)self;
+    (void)state;
+    letters_handled += troupe_is(msg, &troupe_lost);
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour tallying = {
+    .name = "tallying", .receive = tally_receive, .capacity = 2 * SENT};
+
+static void *flood(void *arg)
+{
+    struct office *to = arg;
+
+    put(to->stage, to->returns_to, 1, SENT);
+    return NULL;
+}
+
+Test(dead_letter, from_many_threads_each_is_handled_once, .timeout = 60)
+{
+    struct stage stage;
+    struct office to = {.stage = &stage};
+    pthread_t threads[2];
+    troupe_pid office;
+
+    letters_handled = 0;
+    stage_open(&stage, 2);
+    office = stage_spawn(&stage, &tallying, NULL);
+    cr_assert_eq(troupe_dead_letters_to(stage.runtime, office), TROUPE_OK);
+    to.returns_to = stage_spawn(&stage, &dropping, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(pthread_create(&threads[i], NULL, flood, &to), 0);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    STAGE_AWAIT(&stage, stage_books(&stage).queued == 0);
+    cr_assert_eq(letters_handled, stage_books(&stage).shed);
+    stage_close(&stage);
+}

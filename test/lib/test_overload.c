@@ -726,6 +726,33 @@ static int make_alias(struct troupe_actor *self, void *arg)
     return troupe_alias(self, TROUPE_ALIAS_REPLY, 0, arg);
 }
 
+static int make_lasting_alias(struct troupe_actor *self, void *arg)
+{
+    return troupe_alias(self, TROUPE_ALIAS_EXPLICIT, 0, arg);
+}
+
+Test(overload, through_an_alias_as_well_what_was_made_has_a_margin, .timeout = 20)
+{
+    struct stage stage;
+    struct seen seen = {0};
+    troupe_pid pid;
+    troupe_pid alias;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    pid = stage_spawn(&stage, &shrinking, &seen);
+    cr_assert_eq(stage_do(&stage, pid, make_lasting_alias, &alias), TROUPE_OK);
+    put(&stage, alias, 1, ROOM);
+    cr_assert_eq(send_long(&stage, alias, 500), TROUPE_OK);
+    cr_assert_eq(send_long(&stage, alias, 501), TROUPE_OK);
+    cr_assert_eq(look(&stage, pid).transformed, 2);
+    cr_assert_eq(look(&stage, pid).length, ROOM + 2);
+    cr_assert_eq(send_long(&stage, alias, 502), TROUPE_OK, "the margin is full as well");
+    cr_assert_eq(look(&stage, pid).sheds[TROUPE_SHED_TRANSFORM], 1);
+    stage_run(&stage);
+    cr_assert_eq(seen.count, ROOM + 2);
+    stage_close(&stage);
+}
+
 Test(overload, what_is_shed_does_not_spend_the_alias_through_which_it_came, .timeout = 20)
 {
     struct stage stage;

@@ -355,6 +355,33 @@ Test(shelf, every_body_ends_once, .timeout = 20)
     }
 }
 
+static uint64_t letters_told;
+
+static void add_letters(struct stage *stage)
+{
+    letters_told = 0;
+    if (stage->reports[TROUPE_REPORT_DEAD_LETTERS] == 1) {
+        letters_told = stage->facts[TROUPE_REPORT_DEAD_LETTERS].count;
+    }
+}
+
+Test(shelf, what_is_left_on_it_is_told_once, .timeout = 20)
+{
+    struct stage stage;
+    struct seen seen = {0};
+    troupe_pid pid;
+
+    stage_open(&stage, TROUPE_NO_THREADS);
+    stage.on_report = add_letters;
+    pid = stage_spawn(&stage, &dropping, &seen);
+    put(&stage, pid, 1, ROOM - 1);
+    cr_assert_eq(troupe_runtime_exit(stage.runtime, pid, TROUPE_EXIT_KILL), TROUPE_OK);
+    stage_run(&stage);
+    cr_assert_eq(letters_told, ROOM - 1, "%llu", (unsigned long long)letters_told);
+    cr_assert_eq(stage_books(&stage).sheds[TROUPE_SHED_ENDED], ROOM - 1);
+    stage_close(&stage);
+}
+
 Test(shelf, what_stands_on_it_waits_for_the_next_life_at_its_address, .timeout = 20)
 {
     struct stage stage;
