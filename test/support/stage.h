@@ -184,10 +184,25 @@ static inline int stage_try_send(
     return error;
 }
 
+/** Moves `msg` to `to`, waiting for room where there is none: what was sent before is handled first then. */
+static inline int stage_put(struct stage *stage, troupe_pid to, struct troupe_message *msg)
+{
+    int error = troupe_try_send(stage->runtime, to, msg);
+
+    if (error != TROUPE_EFULL) {
+        return error;
+    }
+    if (stage->threads) {
+        return troupe_send_wait(stage->runtime, to, msg, LATCH_LIMIT_S * 1000);
+    }
+    stage_run(stage);
+    return troupe_try_send(stage->runtime, to, msg);
+}
+
 static inline void stage_send(
     struct stage *stage, troupe_pid to, const struct troupe_type *type, const void *body)
 {
-    cr_assert_eq(stage_try_send(stage, to, type, body), TROUPE_OK);
+    cr_assert_eq(stage_put(stage, to, stage_message(stage, type, body)), TROUPE_OK);
 }
 
 /* ---- puppets ---- */
