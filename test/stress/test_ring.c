@@ -177,11 +177,14 @@ static int player_receive(struct troupe_actor *self, void *state, struct troupe_
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour player_behaviour = {.name = "player",
+static const struct troupe_behaviour player_behaviour = {
+    .name = "player",
     .state_size = sizeof(struct player),
     .init = player_init,
     .receive = player_receive,
-    .may_wait = true};
+    .may_wait = true,
+    .capacity = PLAYERS,
+};
 
 static void play(struct stage *stage, unsigned tokens, uint64_t calls)
 {
@@ -289,11 +292,14 @@ static int step_receive(struct troupe_actor *self, void *state, struct troupe_me
     }
 }
 
-static const struct troupe_behaviour step_behaviour = {.name = "step",
+static const struct troupe_behaviour step_behaviour = {
+    .name = "step",
     .state_size = sizeof(struct step),
     .init = step_init,
     .receive = step_receive,
-    .may_wait = true};
+    .may_wait = true,
+    .capacity = PLAYERS,
+};
 
 Test(ring, calls_that_are_passed_on_upwards_are_all_answered, .timeout = 100)
 {

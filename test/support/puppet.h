@@ -14,6 +14,9 @@
 
 #define PUPPET_NOTES_MAX 256
 
+/** Messages.  For behaviours that several are sent to before they run. */
+#define PUPPET_ROOM 1024
+
 /** What a puppet was told, in order. */
 struct puppet_notes {
     struct latch latch; /* hit for each notice and each number */

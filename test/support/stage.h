@@ -18,6 +18,10 @@
 #include "test/support/allocator.h"
 #include "test/support/latch.h"
 
+/** Messages.  For behaviours that several are sent to before they run: a test that is about more than one message says so, and
+ * holds also where a mailbox takes one by default. */
+#define STAGE_ROOM 1024
+
 /** Kinds of reports. */
 #define STAGE_KINDS (TROUPE_REPORT_FLOOD + 1)
 
@@ -249,6 +253,10 @@ static inline int stage_puppet_receive(
 
 static const struct troupe_behaviour stage_puppet = {
     .name = "puppet", .receive = stage_puppet_receive};
+
+/** One that can be told several things before it runs. */
+static const struct troupe_behaviour stage_roomy __attribute__((unused)) = {
+    .name = "puppet", .receive = stage_puppet_receive, .capacity = STAGE_ROOM};
 
 /** Tells a puppet, or whoever calls stage_is_job(), what to do; it does so when it runs. */
 static inline void stage_tell(struct stage *stage, troupe_pid puppet, stage_job_fn run, void *arg)
