@@ -1624,7 +1624,7 @@ static const struct troupe_behaviour ring_member = {
     .name = "ring member",
     .main = pass_on,
     .stack_size = 8192,
-    .capacity = 16 /* those that go round may meet */,
+    .capacity = 16, /* those that go round may meet */
 };
 
 Test(fiber, thousands_wait_in_the_middle_of_their_functions, .timeout = 100)

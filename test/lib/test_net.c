@@ -479,7 +479,7 @@ static int answerer_receive(struct troupe_actor *self, void *state, struct troup
 static const struct troupe_behaviour answerer = {
     .name = "answerer",
     .receive = answerer_receive,
-    .capacity = 8 /* max_inflight, and some that are answered already */,
+    .capacity = 8, /* max_inflight, and some that are answered already */
 };
 
 static int on_answer(
