@@ -80,7 +80,11 @@ static int member_receive(struct troupe_actor *self, void *state, struct troupe_
 }
 
 static const struct troupe_behaviour member = {
-    .name = "member", .receive = member_receive, .may_wait = true};
+    .name = "member",
+    .receive = member_receive,
+    .capacity = 2, /* what it has in hand, and who calls it */
+    .may_wait = true,
+};
 
 static void begin_ring(struct stage *stage, struct set *set, unsigned length)
 {
@@ -183,7 +187,7 @@ static const struct troupe_behaviour player_behaviour = {
     .init = player_init,
     .receive = player_receive,
     .may_wait = true,
-    .capacity = PLAYERS,
+    .capacity = STAGE_ROOM,
 };
 
 static void play(struct stage *stage, unsigned tokens, uint64_t calls)
@@ -298,7 +302,7 @@ static const struct troupe_behaviour step_behaviour = {
     .init = step_init,
     .receive = step_receive,
     .may_wait = true,
-    .capacity = PLAYERS,
+    .capacity = STAGE_ROOM,
 };
 
 Test(ring, calls_that_are_passed_on_upwards_are_all_answered, .timeout = 100)
