@@ -45,7 +45,11 @@ static int account_receive(struct troupe_actor *self, void *state, struct troupe
 }
 
 static const struct troupe_behaviour account_behaviour = {
-    .name = "account", .state_size = sizeof(struct account), .receive = account_receive};
+    .name = "account",
+    .state_size = sizeof(struct account),
+    .receive = account_receive,
+    .capacity = 128, /* a teller does not wait for room */
+};
 
 static int teller_deposit(struct troupe_actor *self, int64_t cents)
 {

@@ -33,7 +33,7 @@ static const struct troupe_behaviour counter = {
     .receive = counter_receive,
 };
 
-/* A message is moved: on success it is the receiver's, on error it is still ours. */
+/* A message is moved: on success it is the receiver's, on error it is still ours.  A full mailbox is waited for. */
 static int send_add(struct troupe_runtime *runtime, troupe_pid to, int number)
 {
     struct troupe_message *msg;
@@ -41,7 +41,7 @@ static int send_add(struct troupe_runtime *runtime, troupe_pid to, int number)
 
     TROUPE_TRY(troupe_message_create(runtime, &add, 0, &msg));
     *(int *)troupe_body(msg) = number;
-    error = troupe_try_send(runtime, to, msg);
+    error = troupe_send_wait(runtime, to, msg, 1000);
     if (error < 0) {
         troupe_message_destroy(msg);
     }

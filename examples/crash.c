@@ -62,7 +62,12 @@ static int parser_init(struct troupe_actor *self, void *state, const void *arg)
 }
 
 static const struct troupe_behaviour parser = {
-    .name = "parser", .init = parser_init, .receive = parser_receive, .may_wait = true};
+    .name = "parser",
+    .init = parser_init,
+    .receive = parser_receive,
+    .capacity = 8, /* it has all words at once */
+    .may_wait = true,
+};
 
 static void on_report(void *context, const struct troupe_report *report)
 {

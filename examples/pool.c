@@ -23,7 +23,9 @@ static int worker_receive(struct troupe_actor *self, void *state, struct troupe_
     return troupe_reply(self, msg, &number, &square);
 }
 
-static const struct troupe_behaviour worker = {.name = "worker", .receive = worker_receive};
+/* All questions are put at once, and those who put them do not wait for room. */
+static const struct troupe_behaviour worker = {
+    .name = "worker", .receive = worker_receive, .capacity = 32};
 
 /* ---- the client ---- */
 

@@ -32,7 +32,7 @@ static int counter_receive(struct troupe_actor *self, void *state, struct troupe
 static const struct troupe_behaviour counter = {
     .name = "counter", .state_size = sizeof(size_t), .receive = counter_receive};
 
-/* On a thread of its own: nobody else is held up while it waits in read(). */
+/* On a thread of its own: nobody else is held up while it waits in read(), or for room in the counter's mailbox. */
 static int reader_main(struct troupe_actor *self, const void *arg)
 {
     const int *fd = arg;
@@ -41,9 +41,10 @@ static int reader_main(struct troupe_actor *self, const void *arg)
     ssize_t size;
 
     while ((size = read(*fd, piece, sizeof piece)) > 0) {
-        TROUPE_TRY(troupe_send_bytes(self, to, &text, piece, (size_t)size));
+        TROUPE_TRY(troupe_send_bytes_within(self, to, &text, piece, (size_t)size, TROUPE_FOREVER));
     }
-    return size < 0 ? troupe_fail(self, TROUPE_ESYSTEM, "read") : troupe_send(self, to, &end, NULL);
+    return size < 0 ? troupe_fail(self, TROUPE_ESYSTEM, "read")
+                    : troupe_send_within(self, to, &end, NULL, TROUPE_FOREVER);
 }
 
 static const struct troupe_behaviour reader = {

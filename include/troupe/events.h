@@ -84,12 +84,12 @@ extern TROUPE_API const struct troupe_type troupe_events_told;
 /** Bytes of a manager's state. */
 #define TROUPE_EVENTS_STATE 192
 
-/** A behaviour that is an event manager of this name.  Other fields can be set behind it. */
-#define TROUPE_EVENTS(manager_name)                                                                \
+/** A behaviour that is an event manager of this name.  Other fields may follow: TROUPE_EVENTS("bus", .capacity = 100). */
+#define TROUPE_EVENTS(...)                                                                         \
     {                                                                                              \
-        .name = (manager_name), .state_size = TROUPE_EVENTS_STATE, .init = troupe_events_init,     \
+        .state_size = TROUPE_EVENTS_STATE, .init = troupe_events_init,                             \
         .receive = troupe_events_receive, .terminate = troupe_events_terminate,                    \
-        .destroy = troupe_events_destroy                                                           \
+        .destroy = troupe_events_destroy, .name = __VA_ARGS__                                      \
     }
 
 /* What TROUPE_EVENTS() puts into the behaviour; called by troupe only. */

@@ -58,8 +58,20 @@
 
 TROUPE_BEGIN_DECLS
 
+/*
+ * Two defaults that a build of the library may have otherwise, to try what depends on them (its options `capacity` and `margin`);
+ * the flags that pkg-config names then say so here as well.
+ */
+
 /** Default capacity of a mailbox, in messages. */
+#ifndef TROUPE_CAPACITY_DEFAULT
 #define TROUPE_CAPACITY_DEFAULT 1024
+#endif
+
+/** Default margin of a mailbox, in percent of its capacity: what a sender that will be paused may use above it. */
+#ifndef TROUPE_MARGIN_DEFAULT
+#define TROUPE_MARGIN_DEFAULT 25
+#endif
 
 /** Largest capacity of a mailbox, in messages: what others call unbounded. */
 #define TROUPE_CAPACITY_MAX (1U << 23)
@@ -69,11 +81,6 @@ TROUPE_BEGIN_DECLS
 
 /** Largest capacity of a mailbox, in bytes. */
 #define TROUPE_CAPACITY_BYTES_MAX ((uint64_t)1 << 39)
-
-/** Default margin of a mailbox, in percent of its capacity. */
-#ifndef TROUPE_MARGIN_DEFAULT
-#define TROUPE_MARGIN_DEFAULT 25
-#endif
 
 /** The largest margin, in messages; and none at all. */
 #define TROUPE_MARGIN_MAX (TROUPE_CAPACITY_MAX / 4)

@@ -42,11 +42,11 @@ struct troupe_topic_options {
 /** Bytes of a topic's state. */
 #define TROUPE_TOPIC_STATE 64
 
-/** A behaviour that is a topic of this name.  Other fields can be set behind it. */
-#define TROUPE_TOPIC(topic_name)                                                                   \
+/** A behaviour that is a topic of this name.  Other fields may follow: TROUPE_TOPIC("prices", .capacity = 100). */
+#define TROUPE_TOPIC(...)                                                                          \
     {                                                                                              \
-        .name = (topic_name), .state_size = TROUPE_TOPIC_STATE, .init = troupe_topic_init,         \
-        .receive = troupe_topic_receive                                                            \
+        .state_size = TROUPE_TOPIC_STATE, .init = troupe_topic_init,                               \
+        .receive = troupe_topic_receive, .name = __VA_ARGS__                                       \
     }
 
 /* What TROUPE_TOPIC() puts into the behaviour; called by troupe only.  Options that make no sense end the topic at once, with

@@ -45,7 +45,8 @@ static int receive(struct troupe_actor *self, void *state, struct troupe_message
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour behaviour = {.name = "owner", .receive = receive};
+static const struct troupe_behaviour behaviour = {
+    .name = "owner", .receive = receive, .capacity = 8};
 
 /* ---- what they do ---- */
 

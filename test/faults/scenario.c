@@ -214,6 +214,7 @@ static const struct troupe_behaviour player_behaviour = {
     .state_size = sizeof(struct player),
     .init = player_init,
     .receive = player_receive,
+    .capacity = SCENE_ROOM,
 };
 
 void *scene_arg(const void *state)

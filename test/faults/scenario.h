@@ -18,6 +18,9 @@
 /** Longer than anything takes: a wait that is through without what it waits for fails its trial. */
 #define SCENE_WAIT_MS 10000
 
+/** Messages.  A part sends all that it does at once; that there is no room is tried where a behaviour has less of it. */
+#define SCENE_ROOM 1024
+
 /** An error that a call may give. */
 #define MAY(error) (1u << -(error))
 

@@ -81,6 +81,7 @@ static const struct troupe_server_call clerk_calls[] = {{&ask_number, &number, c
 static const struct troupe_server_cast clerk_casts[] = {{&put_aside, clerk_put_aside}};
 static const struct troupe_server clerk = {
     TROUPE_SERVER("clerk", struct clerk),
+    .behaviour.capacity = SCENE_ROOM,
     .calls = clerk_calls,
     .call_count = TROUPE_COUNT(clerk_calls),
     .casts = clerk_casts,
@@ -234,6 +235,7 @@ static const struct troupe_machine_state turnstile_states[] = {
 };
 static const struct troupe_machine turnstile = {
     TROUPE_MACHINE("turnstile", struct turnstile),
+    .behaviour.capacity = SCENE_ROOM,
     .states = turnstile_states,
     .state_count = TROUPE_COUNT(turnstile_states),
     .format = clerk_format,
@@ -295,7 +297,7 @@ static const struct troupe_handler listener = {
     .event = listen,
     .terminate = listen_terminate,
 };
-static const struct troupe_behaviour manager = TROUPE_EVENTS("manager");
+static const struct troupe_behaviour manager = TROUPE_EVENTS("manager", .capacity = SCENE_ROOM);
 
 /* The outcome depends on what failed before. */
 static int on_told(

@@ -40,8 +40,8 @@ static void crash_destroy(void *state)
 }
 
 static const struct troupe_behaviour behaviours[] = {
-    {.name = "handler", .receive = crash_receive},
-    {.name = "waiting", .receive = crash_receive, .may_wait = true},
+    {.name = "handler", .receive = crash_receive, .capacity = SCENE_ROOM},
+    {.name = "waiting", .receive = crash_receive, .may_wait = true, .capacity = SCENE_ROOM},
     {.name = "fiber", .main = crash_main, .stack_size = 8192},
     {.name = "at the end", .receive = end_receive, .destroy = crash_destroy},
 };

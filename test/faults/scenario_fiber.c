@@ -34,7 +34,12 @@ static int answer_receive(struct troupe_actor *self, void *state, struct troupe_
 }
 
 static const struct troupe_behaviour answering = {
-    .name = "answering", .receive = answer_receive, .may_wait = true, .stack_size = 8192};
+    .name = "answering",
+    .receive = answer_receive,
+    .may_wait = true,
+    .stack_size = 8192,
+    .capacity = SCENE_ROOM,
+};
 
 static void count(void *arg)
 {
@@ -92,7 +97,11 @@ static int wait_in_every_way(struct troupe_actor *self, const void *arg)
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour waiting = {.name = "waiting", .main = wait_in_every_way};
+static const struct troupe_behaviour waiting = {
+    .name = "waiting",
+    .main = wait_in_every_way,
+    .capacity = SCENE_ROOM,
+};
 
 static bool spawn(struct scene *scene, const struct troupe_behaviour *behaviour,
     const troupe_pid *arg, troupe_pid *out_pid)

@@ -34,10 +34,13 @@ static int member_receive(struct troupe_actor *self, void *state, struct troupe_
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour member = {.name = "member",
+static const struct troupe_behaviour member = {
+    .name = "member",
     .state_size = sizeof(uint64_t),
     .init = member_init,
-    .receive = member_receive};
+    .receive = member_receive,
+    .capacity = SCENE_ROOM,
+};
 
 /* ---- partitions ---- */
 

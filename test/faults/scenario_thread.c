@@ -44,7 +44,11 @@ static int answer_main(struct troupe_actor *self, const void *arg)
 }
 
 static const struct troupe_behaviour answering = {
-    .name = "answering thread", .main = answer_main, .thread = true};
+    .name = "answering thread",
+    .main = answer_main,
+    .thread = true,
+    .capacity = SCENE_ROOM,
+};
 
 struct asking {
     troupe_pid server;

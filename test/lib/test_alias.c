@@ -467,10 +467,13 @@ static int pass_on(struct troupe_actor *self, void *state, struct troupe_message
     return troupe_forward(self, **(troupe_pid **)state, msg);
 }
 
-static const struct troupe_behaviour forwarder = {.name = "forwarder",
+static const struct troupe_behaviour forwarder = {
+    .name = "forwarder",
     .state_size = sizeof(struct reader *),
     .init = reader_init,
-    .receive = pass_on};
+    .receive = pass_on,
+    .capacity = STAGE_ROOM,
+};
 
 Test(alias, a_message_is_forwarded_to_one, .timeout = 60)
 {
@@ -936,10 +939,13 @@ static int race_receive(struct troupe_actor *self, void *state, struct troupe_me
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour racer = {.name = "racer",
+static const struct troupe_behaviour racer = {
+    .name = "racer",
     .state_size = sizeof(struct reader *),
     .init = reader_init,
-    .receive = race_receive};
+    .receive = race_receive,
+    .capacity = STAGE_ROOM,
+};
 
 static int begin_race(struct troupe_actor *self, void *arg)
 {

@@ -102,7 +102,8 @@ static int receive_batch(
 #define BATCHING(most, policy)                                                                     \
     {                                                                                              \
         .name = "batching", .state_size = sizeof(struct seen *), .init = init, .receive = receive, \
-        .receive_batch = receive_batch, .batch_max = (most), .overload = (policy)                  \
+        .receive_batch = receive_batch, .batch_max = (most), .overload = (policy),                 \
+        .capacity = STAGE_ROOM                                                                     \
     }
 
 static const struct troupe_overload hasty = {.expire_ms = 50};

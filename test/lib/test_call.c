@@ -137,6 +137,15 @@ static const struct troupe_behaviour oracle_behaviour = {
 };
 
 /* Two messages, and no body of more than a few lines. */
+/* For what is asked in advance. */
+static const struct troupe_behaviour roomy_oracle = {
+    .name = "oracle",
+    .state_size = sizeof(struct oracle *),
+    .init = oracle_init,
+    .receive = oracle_receive,
+    .capacity = STAGE_ROOM,
+};
+
 static const struct troupe_behaviour small_oracle = {
     .name = "small oracle",
     .state_size = sizeof(struct oracle *),
@@ -334,6 +343,7 @@ Test(call, a_request_queued_when_the_actor_ends_is_bounced_as_died, .timeout = 6
     struct question questions[3];
 
     scene_open(&scene, ANSWERS);
+    scene.asked = stage_spawn(&scene.stage, &roomy_oracle, &scene.oracle);
     for (int i = 0; i < 3; i++) {
         questions[i] = question_to(scene.asked, 60000);
     }
@@ -948,6 +958,7 @@ Test(call, an_actor_may_ask_itself, .timeout = 60)
     struct question question;
 
     scene_open(&scene, ANSWERS);
+    scene.asked = stage_spawn(&scene.stage, &roomy_oracle, &scene.oracle);
     question = question_to(TROUPE_NOBODY, TROUPE_FOREVER);
     (void)stage_do(&scene.stage, scene.asked, ask_oneself, &question);
     cr_assert_eq(question.outcome.count, 1);
@@ -1015,10 +1026,13 @@ Test(call, an_answer_keeps_its_place_among_other_messages, .timeout = 60)
     struct stage stage;
     struct order_log log = {0};
     static const struct troupe_behaviour wrapper = {.name = "wrapper", .receive = wrap_answer};
-    static const struct troupe_behaviour logger = {.name = "logger",
+    static const struct troupe_behaviour logger = {
+        .name = "logger",
         .state_size = sizeof(void *),
         .init = oracle_init,
-        .receive = log_receive};
+        .receive = log_receive,
+        .capacity = STAGE_ROOM,
+    };
 
     stage_open(&stage, TROUPE_NO_THREADS);
     log.to = stage_spawn(&stage, &wrapper, NULL);
@@ -1079,7 +1093,7 @@ Test(call, the_body_of_an_answer_is_destroyed_once_also_if_nobody_waits, .timeou
 
         stage_open(&stage, TROUPE_NO_THREADS);
         question = question_to(stage_spawn(&stage, &giver, &body), 60000);
-        asker = stage_spawn(&stage, &stage_puppet, NULL);
+        asker = stage_spawn(&stage, &stage_roomy, NULL);
         stage_tell(&stage, asker, put_question, &question);
         if (gone) {
             stage_tell(&stage, asker, be_done, NULL);
@@ -1394,6 +1408,7 @@ static const struct troupe_behaviour crowd_oracle = {
     .init = crowd_oracle_init,
     .receive = crowd_oracle_receive,
     .destroy = crowd_oracle_destroy,
+    .capacity = STAGE_ROOM,
 };
 
 Test(call, of_many_requests_each_has_one_outcome, .timeout = 120)

@@ -118,6 +118,7 @@ static const struct troupe_behaviour handler = {
     .receive = victim_receive,
     .terminate = victim_terminate,
     .destroy = victim_destroy,
+    .capacity = STAGE_ROOM,
 };
 
 static const struct troupe_behaviour waiting_handler = {
@@ -128,9 +129,14 @@ static const struct troupe_behaviour waiting_handler = {
     .terminate = victim_terminate,
     .destroy = victim_destroy,
     .may_wait = true,
+    .capacity = STAGE_ROOM,
 };
 
-static const struct troupe_behaviour fiber = {.name = "fiber", .main = victim_main};
+static const struct troupe_behaviour fiber = {
+    .name = "fiber",
+    .main = victim_main,
+    .capacity = STAGE_ROOM,
+};
 
 static const struct troupe_behaviour *behaviour_at(enum place place)
 {

@@ -103,7 +103,7 @@ Test(dead_letter, what_is_left_in_the_queue_of_one_that_ends_is_shown, .timeout 
     troupe_pid pid;
 
     open_with(&stage, &office);
-    pid = stage_spawn(&stage, &stage_puppet, NULL);
+    pid = stage_spawn(&stage, &stage_roomy, NULL);
     put(&stage, pid, 1, 3);
     cr_assert_eq(troupe_runtime_exit(stage.runtime, pid, TROUPE_EXIT_KILL), TROUPE_OK);
     stage_run(&stage);

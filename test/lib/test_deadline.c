@@ -60,10 +60,13 @@ static int server_receive(struct troupe_actor *self, void *state, struct troupe_
     return server->serve(self, server, msg);
 }
 
-static const struct troupe_behaviour server_behaviour = {.name = "server",
+static const struct troupe_behaviour server_behaviour = {
+    .name = "server",
     .state_size = sizeof(struct server *),
     .init = server_init,
-    .receive = server_receive};
+    .receive = server_receive,
+    .capacity = STAGE_ROOM,
+};
 
 static int serve_answer(
     struct troupe_actor *self, struct server *server, struct troupe_message *msg)
@@ -873,10 +876,13 @@ static int racer_receive(struct troupe_actor *self, void *state, struct troupe_m
     return go_on(self, race);
 }
 
-static const struct troupe_behaviour racer = {.name = "racer",
+static const struct troupe_behaviour racer = {
+    .name = "racer",
     .state_size = sizeof(struct race *),
     .init = server_init,
-    .receive = racer_receive};
+    .receive = racer_receive,
+    .capacity = STAGE_ROOM,
+};
 
 static int opponent_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)
 {
@@ -893,10 +899,13 @@ static int opponent_receive(struct troupe_actor *self, void *state, struct troup
     return troupe_reply(self, msg, &answer, &until_ns);
 }
 
-static const struct troupe_behaviour opponent = {.name = "opponent",
+static const struct troupe_behaviour opponent = {
+    .name = "opponent",
     .state_size = sizeof(struct race *),
     .init = server_init,
-    .receive = opponent_receive};
+    .receive = opponent_receive,
+    .capacity = STAGE_ROOM,
+};
 
 Test(deadline, an_answer_at_the_deadline_is_one_outcome_and_no_stray_message, .timeout = 120)
 {

@@ -51,6 +51,8 @@ static int part_main(struct troupe_actor *self, const void *arg)
 }
 
 static const struct troupe_behaviour fiber = {.name = "fiber", .main = part_main};
+static const struct troupe_behaviour roomy_fiber = {
+    .name = "fiber", .main = part_main, .capacity = STAGE_ROOM};
 static const struct troupe_behaviour narrow_fiber = {
     .name = "narrow fiber", .main = part_main, .capacity = 4};
 
@@ -150,11 +152,7 @@ Test(fiber, main_receives_what_was_sent_in_order, .timeout = 60)
         pid = play(&stage, &part);
         stage_watch(&stage, pid, &end);
         for (uint64_t i = 0; i < part.count; i++) {
-            while (stage_try_send(&stage, pid, &number, &i) == TROUPE_EFULL) {
-                unsigned rounds = 0;
-
-                cr_assert(stage_wait(&stage, &rounds));
-            }
+            stage_send(&stage, pid, &number, &i);
         }
         await_end(&stage, &end);
         cr_assert_eq(end.kind, TROUPE_EXIT_NORMAL);
@@ -312,7 +310,8 @@ Test(fiber, what_is_not_wanted_now_stays_queued_in_order, .timeout = 60)
         troupe_pid pid;
 
         stage_open(&stage, kinds[k]);
-        pid = play(&stage, &part);
+        part.stage = &stage;
+        pid = stage_spawn(&stage, &roomy_fiber, &part);
         for (uint64_t i = 0; i < 40; i++) {
             stage_send(&stage, pid, &number, &i);
             if (!stage.threads) {
@@ -976,7 +975,8 @@ Test(fiber, one_that_always_finds_something_has_its_slice_and_no_more, .timeout 
         clock_frozen_ns = troupe_now_ns(stage.runtime);
         /* It parks, and reads the clock when it is woken: the first slice does not begin when the worker was made. */
         (void)stage_run(&stage);
-        pid = play(&stage, &parts[0]);
+        parts[0].stage = &stage;
+        pid = stage_spawn(&stage, &roomy_fiber, &parts[0]);
         for (uint64_t i = 0; i < 200; i++) {
             stage_send(&stage, pid, &other, &i);
         }
@@ -1621,7 +1621,11 @@ static int pass_on(struct troupe_actor *self, const void *arg)
 }
 
 static const struct troupe_behaviour ring_member = {
-    .name = "ring member", .main = pass_on, .stack_size = 8192};
+    .name = "ring member",
+    .main = pass_on,
+    .stack_size = 8192,
+    .capacity = 16, /* those that go round may meet */
+};
 
 Test(fiber, thousands_wait_in_the_middle_of_their_functions, .timeout = 100)
 {
@@ -1680,7 +1684,12 @@ static int crowd_receive(struct troupe_actor *self, void *state, struct troupe_m
 }
 
 static const struct troupe_behaviour crowd_behaviour = {
-    .name = "crowd", .state_size = sizeof(uint64_t), .receive = crowd_receive, .may_wait = true};
+    .name = "crowd",
+    .state_size = sizeof(uint64_t),
+    .receive = crowd_receive,
+    .may_wait = true,
+    .capacity = STAGE_ROOM,
+};
 
 Test(fiber, handlers_that_call_each_other_get_on, .timeout = 100)
 {

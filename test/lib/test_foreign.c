@@ -105,10 +105,13 @@ static int server_receive(struct troupe_actor *self, void *state, struct troupe_
     return serve(self, server, msg);
 }
 
-static const struct troupe_behaviour server_behaviour = {.name = "server",
+static const struct troupe_behaviour server_behaviour = {
+    .name = "server",
     .state_size = sizeof(struct server *),
     .init = server_init,
-    .receive = server_receive};
+    .receive = server_receive,
+    .capacity = STAGE_ROOM,
+};
 
 static const struct troupe_behaviour narrow_behaviour = {.name = "narrow server",
     .state_size = sizeof(struct server *),
@@ -456,10 +459,13 @@ static int serve_race(struct troupe_actor *self, void *state, struct troupe_mess
     return troupe_reply(self, msg, &answer, &until_ns);
 }
 
-static const struct troupe_behaviour racer = {.name = "racer",
+static const struct troupe_behaviour racer = {
+    .name = "racer",
     .state_size = sizeof(struct server *),
     .init = server_init,
-    .receive = serve_race};
+    .receive = serve_race,
+    .capacity = STAGE_ROOM,
+};
 
 /* Asks to be answered just when the time is over, or a little before or after it. */
 static const char *race_member(void *arg, unsigned index)

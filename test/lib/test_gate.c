@@ -70,6 +70,13 @@ static const struct troupe_behaviour worker_behaviour = {.name = "worker",
     .init = worker_init,
     .receive = worker_receive};
 
+/* For one that is sent to by a worker, which cannot wait. */
+static const struct troupe_behaviour roomy_worker = {.name = "worker",
+    .state_size = sizeof(struct worker *),
+    .init = worker_init,
+    .receive = worker_receive,
+    .capacity = STAGE_ROOM};
+
 static int just_work(struct troupe_actor *self, struct worker *worker, struct troupe_message *msg)
 {
     (void)self;
@@ -1187,7 +1194,7 @@ static void *bring(void *arg)
             return NULL;
         }
         *(uint64_t *)troupe_body(msg) = i;
-        if (troupe_try_send(runtime, flow->s->pid, msg) == TROUPE_OK) {
+        if (troupe_send_wait(runtime, flow->s->pid, msg, LATCH_LIMIT_S * 1000) == TROUPE_OK) {
             flow->sent++;
         } else {
             troupe_message_destroy(msg);
@@ -1218,7 +1225,7 @@ Test(gate, what_threads_bring_to_workers_is_never_more_than_its_limit, .timeout 
     cr_assert_eq(troupe_gate_create(s.stage.runtime, &options, &s.gate), TROUPE_OK);
     last = (struct worker){.work = just_work, .gate = s.gate};
     s.worker = (struct worker){.work = share, .gate = s.gate};
-    s.worker.next = stage_spawn(&s.stage, &worker_behaviour, &last);
+    s.worker.next = stage_spawn(&s.stage, &roomy_worker, &last);
     s.pid = stage_spawn(&s.stage, &worker_behaviour, &s.worker);
     for (unsigned i = 0; i < THREADS; i++) {
         flows[i] = (struct flow){.s = &s};

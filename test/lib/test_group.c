@@ -59,6 +59,7 @@ static const struct troupe_behaviour member = {
     .state_size = sizeof(struct box *),
     .init = member_init,
     .receive = member_receive,
+    .capacity = STAGE_ROOM,
 };
 
 static const struct troupe_behaviour narrow_member = {
@@ -519,7 +520,10 @@ static int crew_member_receive(struct troupe_actor *self, void *state, struct tr
 }
 
 static const struct troupe_behaviour crew_member = {
-    .name = "crew member", .receive = crew_member_receive};
+    .name = "crew member",
+    .receive = crew_member_receive,
+    .capacity = STAGE_ROOM,
+};
 
 /* Has one of the crew fail, unless nobody is there. */
 static int fail_one(struct stage *stage)

@@ -221,7 +221,7 @@ Test(info, one_that_is_stuck_is_seen_like_any_other, .timeout = 60)
     troupe_pid pid;
 
     stage_open(&stage, 1);
-    pid = stage_spawn(&stage, &stage_puppet, NULL);
+    pid = stage_spawn(&stage, &stage_roomy, NULL);
     stage_tell(&stage, pid, get_stuck, &stuck);
     stage_tell(&stage, pid, take_names, NULL);
     cr_assert(latch_wait(&stuck.entered, 1));

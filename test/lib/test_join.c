@@ -8,7 +8,11 @@
 #include "test/support/stage.h"
 
 static const struct troupe_behaviour waiting_puppet = {
-    .name = "waiting puppet", .receive = stage_puppet_receive, .may_wait = true};
+    .name = "waiting puppet",
+    .receive = stage_puppet_receive,
+    .may_wait = true,
+    .capacity = STAGE_ROOM,
+};
 
 enum { NEVER = -77 };
 
@@ -85,7 +89,7 @@ struct way {
     stage_job_fn join;
 };
 
-static const struct way ways[] = {{&waiting_puppet, wait_for}, {&stage_puppet, join_then}};
+static const struct way ways[] = {{&waiting_puppet, wait_for}, {&stage_roomy, join_then}};
 
 /* One that joins `to`, and has begun to. */
 static troupe_pid spawn_joiner(struct stage *stage, const struct way *way, struct joiner *joiner)

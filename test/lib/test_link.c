@@ -391,6 +391,15 @@ Test(link, demonitor_drops_a_notice_that_is_queued, .timeout = 60)
     cr_assert(runtime_ends_clean(runtime));
 }
 
+/* Whoever sends to it does not wait. */
+static const struct troupe_behaviour roomy_puppet = {
+    .name = "puppet",
+    .state_size = sizeof(struct puppet),
+    .init = puppet_init,
+    .receive = puppet_receive,
+    .capacity = PUPPET_ROOM,
+};
+
 static int send_numbers_and_end(struct troupe_actor *self, void *arg)
 {
     troupe_pid to = *(troupe_pid *)arg;
@@ -408,7 +417,7 @@ Test(link, a_thousand_messages_come_before_the_down_notice, .timeout = 120)
     for (unsigned round = 0; round < 50; round++) {
         struct puppet_notes notes = PUPPET_NOTES_INIT;
         troupe_pid one = puppet_spawn(runtime, &puppet_plain, NULL);
-        troupe_pid watcher = puppet_spawn(runtime, &puppet_plain, &notes);
+        troupe_pid watcher = puppet_spawn(runtime, &roomy_puppet, &notes);
         struct watching watching = {.pid = one};
 
         puppet_do(runtime, watcher, do_monitor, &watching);
@@ -1023,7 +1032,7 @@ Test(link, links_made_and_ended_from_both_sides_at_once, .timeout = 240)
         for (unsigned i = 0; i < TROUPE_COUNT(pids); i++) {
             cr_assert_eq(troupe_message_create(runtime, &puppet_order, 0, &msg), TROUPE_OK);
             *(struct puppet_order *)troupe_body(msg) = (struct puppet_order){.fn = be_killed};
-            if (troupe_try_send(runtime, pids[i], msg) < 0) {
+            if (troupe_send_wait(runtime, pids[i], msg, LATCH_LIMIT_S * 1000) < 0) {
                 troupe_message_destroy(msg);
             }
         }

@@ -476,7 +476,11 @@ static int answerer_receive(struct troupe_actor *self, void *state, struct troup
     return troupe_reply(self, msg, &slow_byte, troupe_body(msg));
 }
 
-static const struct troupe_behaviour answerer = {.name = "answerer", .receive = answerer_receive};
+static const struct troupe_behaviour answerer = {
+    .name = "answerer",
+    .receive = answerer_receive,
+    .capacity = 8, /* max_inflight, and some that are answered already */
+};
 
 static int on_answer(
     struct troupe_actor *self, void *state, void *context, int status, struct troupe_message *reply)

@@ -371,6 +371,7 @@ static const struct troupe_behaviour stashing = {
     .state_size = sizeof(struct reader *),
     .init = reader_init,
     .receive = stashing_receive,
+    .capacity = READER_CAPACITY,
 };
 
 Test(priority, is_stashed_like_any_other_and_goes_before_what_was, .timeout = 60)
@@ -476,7 +477,11 @@ static int read_main(struct troupe_actor *self, const void *arg)
     }
 }
 
-static const struct troupe_behaviour reads = {.name = "reads", .main = read_main};
+static const struct troupe_behaviour reads = {
+    .name = "reads",
+    .main = read_main,
+    .capacity = READER_CAPACITY,
+};
 
 Test(priority, a_main_function_receives_it_first, .timeout = 60)
 {
@@ -516,6 +521,7 @@ static const struct troupe_behaviour waiting_reader = {
     .init = reader_init,
     .receive = reader_receive,
     .may_wait = true,
+    .capacity = READER_CAPACITY,
 };
 
 Test(priority, a_handler_that_waits_gets_it_when_it_has_returned, .timeout = 60)
@@ -563,6 +569,7 @@ static const struct troupe_server served = {
     .init = reader_init,
     .cast = serve,
     .info = serve,
+    .behaviour.capacity = READER_CAPACITY,
 };
 
 static int no_answer(

@@ -415,7 +415,7 @@ Test(reference, a_message_that_nobody_handles_releases_it, .timeout = 60)
     troupe_pid other;
 
     open_scene(&scene, &ear_plain);
-    other = stage_spawn(&scene.stage, &stage_puppet, NULL);
+    other = stage_spawn(&scene.stage, &stage_roomy, NULL);
     stage_tell(&scene.stage, other, end_normally, NULL);
     stage_send(&scene.stage, other, &troupe_reference_message, &scene.strong);
     stage_run(&scene.stage);

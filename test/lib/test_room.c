@@ -119,7 +119,11 @@ static int sender_main(struct troupe_actor *self, const void *arg)
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour sender_behaviour = {.name = "sender", .main = sender_main};
+static const struct troupe_behaviour sender_behaviour = {
+    .name = "sender",
+    .main = sender_main,
+    .capacity = STAGE_ROOM,
+};
 
 static int send_value(struct troupe_actor *self, struct sender *sender)
 {
@@ -490,7 +494,7 @@ Test(room, who_waits_is_told_when_the_receiver_ends, .timeout = 60)
 static int fill_own(struct troupe_actor *self, struct sender *sender)
 {
     sender->to = troupe_self(self);
-    for (unsigned i = 0; i < TROUPE_CAPACITY_DEFAULT; i++) {
+    for (unsigned i = 0; i < STAGE_ROOM; i++) {
         TROUPE_TRY(send_value(self, sender));
     }
     return send_cargo(self, sender);

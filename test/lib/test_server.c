@@ -55,6 +55,7 @@ static const struct troupe_server account = {
     .call_count = TROUPE_COUNT(account_calls),
     .casts = account_casts,
     .cast_count = TROUPE_COUNT(account_casts),
+    .behaviour.capacity = STAGE_ROOM,
 };
 
 struct customer {
@@ -288,7 +289,7 @@ static const struct troupe_server_call diary_calls[] = {
         .timeout = diary_timeout, .hibernate = diary_hibernate, .wake = diary_wake,                \
         .terminate = diary_terminate, .format = diary_format
 
-static const struct troupe_server plain = {DIARY("diary")};
+static const struct troupe_server plain = {DIARY("diary"), .behaviour.capacity = STAGE_ROOM};
 static const struct troupe_server trapping = {DIARY("trapping"), .behaviour.trap_exit = true};
 static const struct troupe_server bare = {TROUPE_SERVER("bare", int)};
 

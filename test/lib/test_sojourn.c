@@ -76,12 +76,16 @@ static const struct troupe_overload ages = {.aged = true};
         .receive = slow_receive, .overload = (policy), .capacity = (room)                          \
     }
 
-static const struct troupe_behaviour expiring = SLOW(&expires, 0);
+static const struct troupe_behaviour expiring = SLOW(&expires, STAGE_ROOM);
 static const struct troupe_behaviour expiring_small = SLOW(&expires, 2);
-static const struct troupe_behaviour controlled = SLOW(&controls, 0);
-static const struct troupe_behaviour aged = SLOW(&ages, 0);
+static const struct troupe_behaviour controlled = SLOW(&controls, STAGE_ROOM);
+static const struct troupe_behaviour aged = SLOW(&ages, STAGE_ROOM);
 static const struct troupe_behaviour expiring_fiber = {
-    .name = "fiber", .main = fiber_main, .overload = &expires};
+    .name = "fiber",
+    .main = fiber_main,
+    .overload = &expires,
+    .capacity = STAGE_ROOM,
+};
 
 static void open_frozen(struct stage *stage)
 {

@@ -227,7 +227,11 @@ static int count_main(struct troupe_actor *self, const void *arg)
     }
 }
 
-static const struct troupe_behaviour counting = {.name = "counting", .main = count_main};
+static const struct troupe_behaviour counting = {
+    .name = "counting",
+    .main = count_main,
+    .capacity = STAGE_ROOM,
+};
 
 /* What is received in order comes to the order; a selective receive passes it over. */
 Test(stop, a_function_that_waits_drains_in_receive, .timeout = 60)
@@ -279,7 +283,11 @@ static int on_cast(struct troupe_actor *self, void *state, struct troupe_message
 
 static const struct troupe_server_cast casts[] = {{&ear_number, on_cast}};
 static const struct troupe_server server = {
-    TROUPE_SERVER("server", uint64_t), .casts = casts, .cast_count = TROUPE_COUNT(casts)};
+    TROUPE_SERVER("server", uint64_t),
+    .casts = casts,
+    .cast_count = TROUPE_COUNT(casts),
+    .behaviour.capacity = STAGE_ROOM,
+};
 
 struct sys_order {
     troupe_pid to;
@@ -374,6 +382,7 @@ Test(stop, a_child_that_was_stopped_is_restarted_if_it_is_permanent, .timeout = 
         struct troupe_supervisor_spec spec = {.children = &child, .child_count = 1};
         troupe_pid before;
 
+        child.behaviour = &roomy_child;
         child.keep_mailbox = now.kept;
         nursery_open(&nursery, 1, &spec);
         before = card.pid;

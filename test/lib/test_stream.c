@@ -55,7 +55,11 @@ static int part_main(struct troupe_actor *self, const void *arg)
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour part_behaviour = {.name = "part", .main = part_main};
+static const struct troupe_behaviour part_behaviour = {
+    .name = "part",
+    .main = part_main,
+    .capacity = STAGE_ROOM,
+};
 
 static void play(struct stage *stage, struct part *server, struct part *client)
 {

@@ -1660,10 +1660,13 @@ Test(supervisor, a_restarted_child_has_a_new_pid_and_an_empty_mailbox, .timeout 
     struct troupe_child_spec child = spec_of(&card, TROUPE_PERMANENT);
     struct troupe_supervisor_spec spec = {.name = "top", .children = &child, .child_count = 1};
     struct puppet_notes notes = PUPPET_NOTES_INIT;
-    troupe_pid supervisor = start(runtime, &spec);
-    troupe_pid first = card.pid;
+    troupe_pid supervisor;
+    troupe_pid first;
     troupe_pid second;
 
+    child.behaviour = &roomy_child;
+    supervisor = start(runtime, &spec);
+    first = card.pid;
     puppet_tell(runtime, first, fail_when_told, &gate, NULL);
     for (unsigned i = 0; i < 10; i++) {
         send_number(runtime, first);
@@ -1741,6 +1744,7 @@ Test(supervisor, a_kept_mailbox_keeps_pid_name_and_messages_over_a_restart, .tim
     troupe_pid pid;
     struct latch reached = LATCH_INIT;
 
+    child.behaviour = &roomy_child;
     child.keep_mailbox = true;
     supervisor = start(runtime, &spec);
     pid = card.pid;

@@ -110,6 +110,7 @@ static const struct troupe_behaviour thread = {
     .terminate = part_terminate,
     .destroy = part_destroy,
     .thread = true,
+    .capacity = STAGE_ROOM,
 };
 
 static const struct troupe_behaviour narrow_thread = {.name = "narrow thread",
@@ -145,7 +146,11 @@ static int oracle_receive(struct troupe_actor *self, void *state, struct troupe_
     return troupe_reply(self, msg, &answer, &value);
 }
 
-static const struct troupe_behaviour oracle = {.name = "oracle", .receive = oracle_receive};
+static const struct troupe_behaviour oracle = {
+    .name = "oracle",
+    .receive = oracle_receive,
+    .capacity = STAGE_ROOM,
+};
 
 /* Keeps what it was asked. */
 static int silent_receive(struct troupe_actor *self, void *state, struct troupe_message *msg)

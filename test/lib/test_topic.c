@@ -24,7 +24,7 @@ static int price_copy(void *to, const void *from)
 }
 
 static const struct troupe_type price = TROUPE_TYPE_DESTROY(uint64_t, price_destroy);
-static const struct troupe_behaviour prices = TROUPE_TOPIC("prices");
+static const struct troupe_behaviour prices = TROUPE_TOPIC("prices", .capacity = STAGE_ROOM);
 
 struct reader {
     troupe_pid topic;

@@ -97,6 +97,7 @@ static const struct troupe_behaviour victim = {
     .init = victim_init,
     .receive = victim_receive,
     .destroy = victim_destroy,
+    .capacity = STAGE_ROOM,
 };
 
 /* With letters in its queue, behind the last message. */

@@ -4,7 +4,7 @@
 
 #include "test/promise/promise.h"
 
-#define HELD_MAX TROUPE_CAPACITY_DEFAULT
+#define HELD_MAX (TROUPE_CAPACITY_DEFAULT > 8 ? TROUPE_CAPACITY_DEFAULT : 8)
 #define MEMORY_MAX ((uint64_t)64 << 20)
 
 struct holder;
@@ -219,9 +219,10 @@ static int give_memory(struct troupe_actor *self, struct holder *holder, unsigne
 /* Besides what is taken there are three actors; one link; and, in a mailbox, the job that takes. */
 static const struct limit limits[] = {
     {"messages", TROUPE_EFULL, 7, take_room, NULL, {0}, {.capacity = 8}},
-    {"bytes", TROUPE_EFULL, 7, take_room, NULL, {0}, {.capacity_bytes = 8 * 64}},
+    {"bytes", TROUPE_EFULL, 7, take_room, NULL, {0},
+        {.capacity = STAGE_ROOM, .capacity_bytes = 8 * 64}},
     {"messages by default", TROUPE_EFULL, TROUPE_CAPACITY_DEFAULT - 1, take_room, NULL, {0}, {0}},
-    {"requests", TROUPE_ELIMIT, 5, take_request, NULL, {.actor_timers = 5}, {0}},
+    {"requests", TROUPE_ELIMIT, 5, take_request, NULL, {.actor_timers = 5}, {.capacity = 8}},
     {"timers", TROUPE_ELIMIT, 5, take_timer, give_timer, {.actor_timers = 5}, {0}},
     {"actors", TROUPE_ELIMIT, 5, take_actor, give_actor, {.actors = 3 + 5}, {0}},
     {"watches", TROUPE_ELIMIT, 5, take_watch, give_watch, {.actor_watches = 5}, {0}},

@@ -132,7 +132,7 @@ static void play_post(int workers)
     cr_assert(books.sent == PARCELS_EARLY && books.queued == PARCELS_EARLY, "nobody runs yet");
     for (unsigned i = 0; i < CLERKS; i++) {
         clerks[i] = (struct clerk){&post, PARCELS_EARLY + i};
-        stage_tell(&stage, stage_spawn(&stage, &stage_puppet, NULL), clerk_work, &clerks[i]);
+        stage_tell(&stage, stage_spawn(&stage, &stage_roomy, NULL), clerk_work, &clerks[i]);
     }
     cr_assert_eq(troupe_runtime_start(stage.runtime), TROUPE_OK);
     STAGE_AWAIT(&stage, post.accepted + post.refused == PARCELS && books_agree(&stage, &post));

@@ -129,6 +129,7 @@ static const struct troupe_behaviour listener = {
     .init = listener_init,
     .receive = listener_receive,
     .trap_exit = true,
+    .capacity = STAGE_ROOM,
 };
 
 /* A round in a turn of its own, so that all kinds of turns are between two of them. */
@@ -190,6 +191,7 @@ static const struct troupe_behaviour speaker_behaviour = {
     .init = speaker_init,
     .receive = speaker_receive,
     .terminate = speaker_terminate,
+    .capacity = STAGE_ROOM,
 };
 
 static void play_hall(int workers)

@@ -185,7 +185,10 @@ static int caller_receive(struct troupe_actor *self, void *state, struct troupe_
 }
 
 static const struct troupe_behaviour caller_behaviour = {
-    .name = "caller", .receive = caller_receive};
+    .name = "caller",
+    .receive = caller_receive,
+    .capacity = CALLERS,
+};
 
 static int ask_next(struct troupe_actor *self, void *arg)
 {

@@ -489,10 +489,13 @@ static void say_goodbye(struct troupe_actor *self, void *state, const struct tro
     goodbyes++;
 }
 
-static const struct troupe_behaviour frugal = {.name = "frugal",
+static const struct troupe_behaviour frugal = {
+    .name = "frugal",
     .receive = stage_puppet_receive,
     .terminate = say_goodbye,
-    .memory_max = 32 * 1024};
+    .memory_max = 32 * 1024,
+    .capacity = STAGE_ROOM,
+};
 
 /* 2.26: it is not given what is too much, ends with killed, which asks nobody, and this is reported once. */
 static int take_too_much(struct troupe_actor *self, void *arg)

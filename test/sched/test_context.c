@@ -376,7 +376,7 @@ Test(context, the_length_of_a_mailbox_is_what_is_charged_to_it)
     troupe_pid pid;
 
     stage_open(&stage, TROUPE_NO_THREADS);
-    pid = stage_spawn(&stage, &stage_puppet, NULL);
+    pid = stage_spawn(&stage, &stage_roomy, NULL);
     cr_assert_eq(troupe_mailbox_length(stage.runtime, pid, &length), TROUPE_OK);
     cr_assert_eq(length, 0);
     for (unsigned i = 0; i < 3; i++) {

@@ -58,6 +58,7 @@ static const struct troupe_behaviour diarist = {
     .receive = diarist_receive,
     .terminate = diarist_terminate,
     .destroy = diarist_destroy,
+    .capacity = STAGE_ROOM,
 };
 
 /* The same with a state outside of the cell. */

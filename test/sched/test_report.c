@@ -297,7 +297,7 @@ Test(report, dead_letters_name_whom_they_were_for, .timeout = 60)
     troupe_pid pid;
 
     stage_open(&stage, TROUPE_NO_THREADS);
-    pid = stage_spawn(&stage, &stage_puppet, NULL);
+    pid = stage_spawn(&stage, &stage_roomy, NULL);
     stage_tell(&stage, pid, go_at_once, NULL);
     stage_send(&stage, pid, &number, &(uint64_t){1});
     stage_send(&stage, pid, &number, &(uint64_t){2});

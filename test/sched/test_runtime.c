@@ -67,6 +67,7 @@ static const struct troupe_behaviour living = {
     .receive = living_receive,
     .terminate = living_terminate,
     .destroy = living_destroy,
+    .capacity = STAGE_ROOM,
 };
 
 /* The same, and does not mind being told to stop. */
@@ -649,7 +650,7 @@ Test(runtime, a_turn_ends_when_its_budget_does, .timeout = 60)
     int wait_ms;
 
     stage_open(&stage, TROUPE_NO_THREADS);
-    stage_tell(&stage, stage_spawn(&stage, &stage_puppet, NULL), work_for_ever, &life);
+    stage_tell(&stage, stage_spawn(&stage, &stage_roomy, NULL), work_for_ever, &life);
     for (int budget_ms = 0; budget_ms < 3; budget_ms++) {
         before = life.received;
         cr_assert_eq(troupe_runtime_turn(stage.runtime, budget_ms, &wait_ms), TROUPE_OK);

@@ -57,10 +57,13 @@ static int noter_receive(struct troupe_actor *self, void *state, struct troupe_m
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour noter = {.name = "noter",
+static const struct troupe_behaviour noter = {
+    .name = "noter",
     .state_size = sizeof(struct notes *),
     .init = noter_init,
-    .receive = noter_receive};
+    .receive = noter_receive,
+    .capacity = STAGE_ROOM,
+};
 
 static const struct troupe_behaviour small_noter = {
     .name = "small noter",
@@ -918,7 +921,11 @@ static int swing(struct troupe_actor *self, void *state, struct troupe_message *
 }
 
 static const struct troupe_behaviour swinger = {
-    .name = "swinger", .state_size = sizeof(unsigned), .receive = swing};
+    .name = "swinger",
+    .state_size = sizeof(unsigned),
+    .receive = swing,
+    .capacity = STAGE_ROOM,
+};
 
 /* 2.28: no storm.  It goes up and down by 64 around the high mark, and does not come near the low one. */
 Test(send, a_queue_that_swings_around_its_high_mark_is_told_of_once, .timeout = 60)

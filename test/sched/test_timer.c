@@ -441,10 +441,13 @@ static int crowd_init(struct troupe_actor *self, void *state, const void *arg)
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour crowd_behaviour = {.name = "crowd",
+static const struct troupe_behaviour crowd_behaviour = {
+    .name = "crowd",
     .state_size = sizeof(struct crowd *),
     .init = crowd_init,
-    .receive = crowd_receive};
+    .receive = crowd_receive,
+    .capacity = STAGE_ROOM,
+};
 
 /* 3.7: a worker sends some hundreds, runs actors, and sends the next; all of them come within one turn of the clock. */
 Test(timer, twenty_thousand_that_are_due_at_once_are_sent_in_passes, .timeout = 60)

@@ -318,10 +318,16 @@ static int player_receive(struct troupe_actor *self, void *state, struct troupe_
     return player->play != NULL ? player->play(self, player) : TROUPE_OK;
 }
 
-static const struct troupe_behaviour player_behaviour = {.name = "player",
+/* Messages, for those that are given several before they run, or send to themselves. */
+#define PLAYER_ROOM 1024
+
+static const struct troupe_behaviour player_behaviour = {
+    .name = "player",
     .state_size = sizeof(struct player *),
     .init = player_init,
-    .receive = player_receive};
+    .receive = player_receive,
+    .capacity = PLAYER_ROOM,
+};
 
 /* Spawns a player here; it has run init, and waits for messages. */
 static void enter_as(
@@ -973,7 +979,11 @@ static int begin_at_once(struct troupe_actor *self, void *state, const void *arg
 }
 
 static const struct troupe_behaviour restless = {
-    .name = "restless", .init = begin_at_once, .receive = send_to_itself};
+    .name = "restless",
+    .init = begin_at_once,
+    .receive = send_to_itself,
+    .capacity = PLAYER_ROOM,
+};
 
 /* Others steal only when they have nothing to do, and may never come to that. */
 Test(worker, what_a_retired_spare_had_queued_is_run_also_by_workers_that_are_never_idle,

@@ -158,6 +158,7 @@ static const struct troupe_behaviour player_behaviour = {
     .state_size = sizeof(struct player),
     .init = player_init,
     .receive = player_receive,
+    .capacity = 2, /* the ball may come back before the turn in which it was hit ends */
 };
 
 static troupe_pid spawn_player(troupe_pid peer)
@@ -337,7 +338,10 @@ static int master_receive(struct troupe_actor *self, void *state, struct troupe_
 }
 
 static const struct troupe_behaviour master_behaviour = {
-    .name = "master", .receive = master_receive};
+    .name = "master",
+    .receive = master_receive,
+    .capacity = 3 * ERRANDS,
+};
 
 static void run_errands(void)
 {
@@ -488,6 +492,7 @@ static const struct troupe_behaviour seeker_behaviour = {
     .init = pilgrim_init,
     .receive = seeker_receive,
     .may_wait = true,
+    .capacity = QUESTIONS,
 };
 
 /* Hears ticks before loads, for ever. */

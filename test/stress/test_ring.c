@@ -80,7 +80,11 @@ static int member_receive(struct troupe_actor *self, void *state, struct troupe_
 }
 
 static const struct troupe_behaviour member = {
-    .name = "member", .receive = member_receive, .may_wait = true};
+    .name = "member",
+    .receive = member_receive,
+    .capacity = 2, /* what it has in hand, and who calls it */
+    .may_wait = true,
+};
 
 static void begin_ring(struct stage *stage, struct set *set, unsigned length)
 {
@@ -177,11 +181,14 @@ static int player_receive(struct troupe_actor *self, void *state, struct troupe_
     return TROUPE_OK;
 }
 
-static const struct troupe_behaviour player_behaviour = {.name = "player",
+static const struct troupe_behaviour player_behaviour = {
+    .name = "player",
     .state_size = sizeof(struct player),
     .init = player_init,
     .receive = player_receive,
-    .may_wait = true};
+    .may_wait = true,
+    .capacity = STAGE_ROOM,
+};
 
 static void play(struct stage *stage, unsigned tokens, uint64_t calls)
 {
@@ -289,11 +296,14 @@ static int step_receive(struct troupe_actor *self, void *state, struct troupe_me
     }
 }
 
-static const struct troupe_behaviour step_behaviour = {.name = "step",
+static const struct troupe_behaviour step_behaviour = {
+    .name = "step",
     .state_size = sizeof(struct step),
     .init = step_init,
     .receive = step_receive,
-    .may_wait = true};
+    .may_wait = true,
+    .capacity = STAGE_ROOM,
+};
 
 Test(ring, calls_that_are_passed_on_upwards_are_all_answered, .timeout = 100)
 {

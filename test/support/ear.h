@@ -97,6 +97,7 @@ static const struct troupe_behaviour ear_trapping __attribute__((unused)) = {
     .init = ear_init,
     .receive = ear_receive,
     .trap_exit = true,
+    .capacity = STAGE_ROOM,
 };
 
 static const struct troupe_behaviour ear_plain __attribute__((unused)) = {
@@ -104,6 +105,7 @@ static const struct troupe_behaviour ear_plain __attribute__((unused)) = {
     .state_size = sizeof(struct ear *),
     .init = ear_init,
     .receive = ear_receive,
+    .capacity = STAGE_ROOM,
 };
 
 /** Kills an ear, which may have ended. */

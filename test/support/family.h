@@ -113,6 +113,16 @@ static const struct troupe_behaviour child_behaviour __attribute__((unused)) = {
     .destroy = child_destroy,
 };
 
+/* One that several numbers are sent to before it runs. */
+static const struct troupe_behaviour roomy_child __attribute__((unused)) = {
+    .name = "child",
+    .state_size = sizeof(struct child),
+    .init = child_init,
+    .receive = child_receive,
+    .destroy = child_destroy,
+    .capacity = PUPPET_ROOM,
+};
+
 /* ---- ways to end ---- */
 
 static const struct {

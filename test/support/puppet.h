@@ -14,6 +14,9 @@
 
 #define PUPPET_NOTES_MAX 256
 
+/** Messages.  For behaviours that several are sent to before they run. */
+#define PUPPET_ROOM 1024
+
 /** What a puppet was told, in order. */
 struct puppet_notes {
     struct latch latch; /* hit for each notice and each number */
@@ -133,7 +136,7 @@ static inline troupe_pid puppet_spawn(struct troupe_runtime *runtime,
     return pid;
 }
 
-/** Tells `pid` to run `fn(self, arg)`; does not wait. */
+/** Tells `pid` to run `fn(self, arg)`; does not wait for that, only for room. */
 static inline void puppet_tell(
     struct troupe_runtime *runtime, troupe_pid pid, puppet_fn fn, void *arg, struct latch *done)
 {
@@ -141,7 +144,7 @@ static inline void puppet_tell(
 
     cr_assert_eq(troupe_message_create(runtime, &puppet_order, 0, &msg), TROUPE_OK);
     *(struct puppet_order *)troupe_body(msg) = (struct puppet_order){fn, arg, done};
-    if (troupe_try_send(runtime, pid, msg) < 0) {
+    if (troupe_send_wait(runtime, pid, msg, LATCH_LIMIT_S * 1000) < 0) {
         troupe_message_destroy(msg);
         cr_assert_fail("the puppet is gone");
     }

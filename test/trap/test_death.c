@@ -347,6 +347,7 @@ static const struct troupe_behaviour half_behaviour = {
     .init = half_init,
     .receive = half_receive,
     .destroy = half_destroy,
+    .capacity = STAGE_ROOM,
 };
 
 Test(trap, trap_7_what_was_done_is_undone_once_and_the_state_destroyed_once, .timeout = 60)
