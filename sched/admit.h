@@ -18,6 +18,7 @@
 #define TRP_ADMIT_H
 
 #include "context.h"
+#include "pressure.h"
 
 /** What is read from `waiting`. */
 static inline uint32_t trp_admit_waiting(const struct troupe_actor *actor)
@@ -58,6 +59,32 @@ TROUPE_CHECKED int trp_admit_with_care(
 /** The same of what a policy has made, up to so many messages above the capacity, within its bytes. */
 TROUPE_CHECKED int trp_admit_into_margin(
     struct troupe_actor *actor, uint32_t margin, uint32_t count, uint64_t bytes);
+
+/** What a message with `size` bytes of body weighs at most, with whatever may stand beside its body. */
+uint64_t trp_admit_weigh_most(size_t size);
+
+/**
+ * Charges room for `count` messages that are yet to come (lease.h), `bytes` in all: nobody else has it until it is used or given up.
+ * Errors, and `waited`, as of trp_admit(); TROUPE_EMSGSIZE also for more messages than an empty mailbox takes.
+ */
+TROUPE_CHECKED int trp_admit_lease(struct troupe_actor *actor, struct trp_holding *holding,
+    uint32_t count, uint64_t bytes, bool waited);
+
+/** One place of such room, of `place_bytes`, is used by a message that weighs `bytes`, no more than that: what is left of it is given
+ * back.  Returns whether there was any. */
+bool trp_admit_use(
+    struct troupe_actor *actor, struct trp_holding *holding, uint64_t place_bytes, uint64_t bytes);
+
+/** Such room is given back unused. */
+void trp_admit_give_up(
+    struct troupe_actor *actor, struct trp_holding *holding, uint32_t count, uint64_t bytes);
+
+/** How much of a mailbox's room is leased, as in `charge`; `holding` may be NULL.  A moment's view. */
+static inline uint64_t trp_admit_leased(const struct trp_holding *holding)
+{
+    /* relaxed: a number. */
+    return holding != NULL ? atomic_load_explicit(&holding->leased, memory_order_relaxed) : 0;
+}
 
 /** Of what was admitted under a lock: if the queue is long now, tells so.  Under no lock. */
 void trp_admit_tell(struct troupe_actor *actor);

@@ -21,7 +21,8 @@ static void init_waiter(struct trp_waiter *waiter, struct troupe_actor *sleeper,
 {
     *waiter = (struct trp_waiter){.to = to,
         .msg = msg,
-        .bytes = trp_message_weight(msg),
+        .bytes = msg != NULL ? trp_message_weight(msg) : 0,
+        .places = 1,
         .stake = *stake,
         .sleeper = sleeper};
     trp_list_init(&waiter->entry);
@@ -67,7 +68,7 @@ static bool fits(const struct troupe_actor *actor, const struct trp_waiter *wait
     uint64_t queued = trp_charge_queued(&actor->charge);
     uint64_t capacity = trp_actor_capacity(actor->behaviour);
 
-    return queued >> 40 < capacity >> 40 &&
+    return (queued >> 40) + waiter->places <= capacity >> 40 &&
            (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (capacity & TRP_CHARGE_BYTES);
 }
 
@@ -85,14 +86,27 @@ static void call_first(
     }
 }
 
-/* A wake-up costs as much as many messages. */
-static bool is_half_empty(const struct troupe_actor *actor)
+static uint64_t less(uint64_t from, uint64_t what)
 {
+    return what < from ? from - what : 0;
+}
+
+/* Whether half of what is not leased is free.  What is leased may be given back just now. */
+static bool is_half_free(uint64_t capacity, uint64_t queued, uint64_t leased)
+{
+    return less(capacity, queued) >= (less(capacity, leased) + 1) / 2;
+}
+
+/* A wake-up costs as much as many messages. */
+static bool is_half_empty(struct troupe_actor *actor)
+{
+    uint64_t leased = trp_admit_leased(trp_pressure_holding(actor));
     uint64_t queued = trp_charge_queued(&actor->charge);
     uint64_t capacity = trp_actor_capacity(actor->behaviour);
 
-    return queued >> 40 <= (capacity >> 40) / 2 &&
-           (queued & TRP_CHARGE_BYTES) <= (capacity & TRP_CHARGE_BYTES) / 2;
+    return is_half_free(capacity >> 40, queued >> 40, leased >> 40) &&
+           is_half_free(
+               capacity & TRP_CHARGE_BYTES, queued & TRP_CHARGE_BYTES, leased & TRP_CHARGE_BYTES);
 }
 
 void trp_line_call(struct trp_context *context, struct troupe_actor *actor, bool parked)
@@ -115,6 +129,22 @@ void trp_line_look_again(struct trp_context *context, struct troupe_actor *actor
         /* The reader parks, then looks at the charge; we took it back, and meet it.  One of the two sees the other. */
         trp_line_call(context, actor, trp_mailbox_meet(&actor->mailbox));
     }
+}
+
+void trp_line_given_up(struct trp_context *context, struct troupe_actor *actor)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+
+    /* Whoever registers after this finds the room; who registered before is seen.  PAIR mailbox.tail: line_up(). */
+    (void)trp_mailbox_meet(&actor->mailbox);
+    /* relaxed: as above. */
+    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) == 0) {
+        return;
+    }
+    /* Whether the reader runs or not: it may have nothing to give back. */
+    trp_lock_take(&extra->lock);
+    call_first(context, actor, extra);
+    trp_lock_give(&extra->lock);
 }
 
 void trp_line_made_room(struct trp_context *context, struct troupe_actor *actor, uint64_t given)
@@ -151,6 +181,22 @@ void trp_line_release(struct trp_context *context, struct troupe_actor *actor)
     trp_lock_give(&extra->lock);
 }
 
+/* Under lock.  Of the places that are wanted, those beyond one for each that waits. */
+static uint32_t wanted_more(struct troupe_actor *actor)
+{
+    const struct trp_holding *holding = trp_pressure_holding(actor);
+
+    return holding != NULL ? holding->waiter_more : 0;
+}
+
+/* Under lock. */
+static void want_more(struct troupe_actor *actor, uint32_t more)
+{
+    if (more != 0) {
+        trp_pressure_holding(actor)->waiter_more += more;
+    }
+}
+
 /* Under lock.  Puts the waiter in the list: who is new behind all others, who was called and finds no room before them.
  * Returns whether it may try now: it was called, or nobody waits besides it. */
 static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct trp_waiter *waiter)
@@ -170,6 +216,7 @@ static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct 
     }
     trp_list_push(&extra->waiters, &waiter->entry);
     waiter->registered = true;
+    want_more(actor, waiter->places - 1);
     /* seq_cst: registered before the look at the pid.  PAIR actor.waiting: seal().  Before the look at the room we meet
      * the reader: a seq_cst add does not keep the load of `out`, which is none, from giving an old value. */
     first =
@@ -189,6 +236,7 @@ static void step_out(struct trp_context *context, struct troupe_actor *actor,
     rest(context, waiter);
     trp_list_remove(&waiter->entry);
     waiter->registered = false;
+    want_more(actor, 1 - waiter->places);
     /* relaxed: whoever sees it late refuses once, or calls nobody. */
     atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
     call_first(context, actor, extra);
@@ -203,13 +251,39 @@ static troupe_pid receiver_of(struct troupe_runtime *runtime, troupe_pid to)
     return owner != NULL ? trp_actor_pid(owner) : to;
 }
 
-/* Under lock.  How many places there are, but for the one of a waiter that was called and has not tried. */
-static uint64_t places_left(const struct troupe_actor *actor, const struct trp_extra *extra)
+/* Under lock.  How many places all want that wait. */
+static uint64_t places_wanted(struct troupe_actor *actor)
 {
-    uint64_t taken = trp_admit_length(actor) + (extra->waiter_called ? 1 : 0);
+    /* relaxed: under the lock, under which all of them register. */
+    uint32_t line = trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed));
+
+    return (uint64_t)line + wanted_more(actor);
+}
+
+/* Under lock.  How many of them the one wants that was called: that one is in no list. */
+static uint64_t places_called(struct troupe_actor *actor, struct trp_extra *extra)
+{
+    uint64_t places = places_wanted(actor);
+
+    if (!extra->waiter_called) {
+        return 0;
+    }
+    if (wanted_more(actor) == 0) {
+        return 1;
+    }
+    for (struct trp_list *at = extra->waiters.next; at != &extra->waiters; at = at->next) {
+        places -= trp_container_of(at, struct trp_waiter, entry)->places;
+    }
+    return places;
+}
+
+/* Under lock.  How many places there are, but for those of a waiter that was called and has not tried. */
+static uint64_t places_left(struct troupe_actor *actor, struct trp_extra *extra)
+{
+    uint64_t taken = trp_admit_length(actor) + places_called(actor, extra);
     uint64_t capacity = trp_actor_capacity(actor->behaviour) >> 40;
 
-    return taken < capacity ? capacity - taken : 0;
+    return less(capacity, taken);
 }
 
 void trp_line_let_be(struct trp_context *context, struct troupe_actor *self)
@@ -227,24 +301,28 @@ void trp_line_let_be(struct trp_context *context, struct troupe_actor *self)
     trp_lock_take(&extra->lock);
     call_first(context, self, extra);
     places = places_left(self, extra);
-    for (struct trp_list *at = extra->waiters.next; at != &extra->waiters && places > 0;
-         at = at->next) {
-        rest(context, trp_container_of(at, struct trp_waiter, entry));
-        places--;
+    for (struct trp_list *at = extra->waiters.next; at != &extra->waiters; at = at->next) {
+        struct trp_waiter *waiter = trp_container_of(at, struct trp_waiter, entry);
+
+        if (waiter->places > places) {
+            break;
+        }
+        rest(context, waiter);
+        places -= waiter->places;
     }
     trp_lock_give(&extra->lock);
 }
 
-/* Under lock, which keeps it from being called: it waits for `actor`.  Not if there is a place for each of the `ahead` that are
- * before it in line, and for it: they go on by themselves. */
-static void aim(struct trp_context *context, struct troupe_actor *actor,
-    const struct trp_extra *extra, struct trp_waiter *waiter, uint32_t ahead)
+/* Under lock, which keeps it from being called: it waits for `actor`.  Not if there are the places
+ * `ahead` that those before it in line want, and its own: they go on by themselves. */
+static void aim(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
+    struct trp_waiter *waiter, uint64_t ahead)
 {
     struct trp_aim aim = {.to = trp_actor_pid(actor)};
     struct troupe_actor *owner;
 
     if (waiter->stake.edge == 0 || waiter->pointed ||
-        (fits(actor, waiter) && ahead < places_left(actor, extra))) {
+        (fits(actor, waiter) && ahead + waiter->places <= places_left(actor, extra))) {
         return;
     }
     owner = trp_table_find(&context->runtime->table, waiter->stake.owner);
@@ -262,6 +340,21 @@ static int look(struct trp_context *context, const struct trp_waiter *waiter)
                                      : NULL;
 
     return owner != NULL ? trp_pressure_look(context, owner, waiter->stake.edge) : TROUPE_OK;
+}
+
+/* Under lock: what it weighs there. */
+static uint64_t weigh(struct troupe_actor *actor, const struct trp_waiter *waiter)
+{
+    return waiter->msg != NULL ? trp_admit_weigh(actor, waiter->msg, 1) : waiter->bytes;
+}
+
+/* Under lock.  It is its turn: its message takes its room, or it does itself. */
+static int enter(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
+    const struct trp_waiter *waiter, struct trp_parcel *parcel)
+{
+    return waiter->msg != NULL ? trp_place_enter(context, actor, extra, parcel)
+                               : trp_admit_lease(actor, trp_pressure_holding(actor), waiter->places,
+                                     waiter->bytes, true);
 }
 
 /* One try.  TROUPE_EFULL: registered, wait.  TROUPE_EDEADLK: it is a request on whose answer somebody waits in a ring. */
@@ -282,13 +375,13 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     }
     trp_lock_take(&extra->lock);
     /* Under lock: whoever gives room reads it of one that is in line. */
-    waiter->bytes = trp_admit_weigh(actor, waiter->msg, 1);
+    waiter->bytes = weigh(actor, waiter);
     parcel.bytes = waiter->bytes;
     /* relaxed: under the lock, as its writer is. */
     waited = waiter->registered && !atomic_load_explicit(&waiter->called, memory_order_relaxed);
     first = line_up(actor, extra, waiter);
     if (first) {
-        error = trp_place_enter(context, actor, extra, &parcel);
+        error = enter(context, actor, extra, waiter, &parcel);
     }
     /* seq_cst: after line_up() has registered us; the exit clears the pid, then looks at `waiting`.  One of the two sees
      * the other.  PAIR actor.waiting: seal(). */
@@ -297,14 +390,10 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         error = TROUPE_EGONE;
     }
     if (error == TROUPE_EFULL && !waited) {
-        /* relaxed: under the lock, under which all of them register. */
-        uint32_t line =
-            trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed));
-
-        aim(context, actor, extra, waiter, first ? 0 : line - 1);
+        aim(context, actor, extra, waiter, first ? 0 : places_wanted(actor) - waiter->places);
     }
     trp_lock_give(&extra->lock);
-    if (error == TROUPE_OK) {
+    if (error == TROUPE_OK && waiter->msg != NULL) {
         trp_place_entered(context, actor, &parcel);
     }
     if (error != TROUPE_EFULL) {
@@ -359,6 +448,9 @@ static void outlive_caller(struct trp_waiter *waiter)
 /* There is nobody to wait for.  Through an alias that refuses nothing. */
 static int end_in_vain(struct trp_context *context, const struct trp_waiter *waiter, int error)
 {
+    if (waiter->msg == NULL) {
+        return error;
+    }
     trp_count(&context->counters.sent, 1);
     if (error == TROUPE_EGONE && trp_pid_is_alias(waiter->to)) {
         trp_place_drop(context, waiter->to, waiter->msg, 1);
@@ -369,6 +461,15 @@ static int end_in_vain(struct trp_context *context, const struct trp_waiter *wai
 }
 
 /* ---- threads that wait ---- */
+
+/* Whether it waits for an actor that holds room (lease.h), and so does not wait for other room. */
+static bool is_for_holder(struct trp_context *context, const struct trp_stake *stake)
+{
+    struct troupe_actor *owner =
+        stake->edge != 0 ? trp_table_find(&context->runtime->table, stake->owner) : NULL;
+
+    return owner != NULL && trp_pressure_is_holder(owner);
+}
 
 int trp_line_sleep(struct troupe_runtime *runtime, const struct trp_stake *stake, troupe_pid to,
     struct troupe_message *msg, int wait_ms)
@@ -390,6 +491,10 @@ int trp_line_sleep(struct troupe_runtime *runtime, const struct trp_stake *stake
         }
         if (sleeper.waiter.at == TROUPE_NOBODY) {
             sleeper.waiter.at = receiver_of(runtime, to);
+        }
+        if (!sleeper.waiter.registered && is_for_holder(visit.context, stake)) {
+            trp_context_leave(&visit);
+            return TROUPE_EFULL;
         }
         error = try_to_enter(visit.context, &sleeper.waiter);
         if (error == TROUPE_EFULL && until_ns != TRP_EVENT_FOREVER &&
@@ -423,6 +528,20 @@ void trp_line_begin(struct troupe_actor *self, struct trp_waiter *waiter, troupe
     trp_fiber_here(self)->waiter = waiter;
 }
 
+void trp_line_begin_lease(
+    struct troupe_actor *self, struct trp_waiter *waiter, struct trp_timer *lease, uint64_t edge)
+{
+    struct trp_stake stake = {.owner = trp_actor_pid(self), .edge = edge};
+    const struct trp_leased *wanted = &lease->leased;
+
+    init_waiter(waiter, self, wanted->to, NULL, &stake);
+    waiter->at = wanted->to;
+    waiter->lease = lease;
+    waiter->places = wanted->count;
+    waiter->bytes = wanted->count * wanted->place_bytes;
+    trp_fiber_here(self)->waiter = waiter;
+}
+
 /* Its message is sent, or its own again. */
 static int end_wait(struct troupe_actor *self, struct trp_waiter *waiter, int error)
 {
@@ -433,7 +552,7 @@ static int end_wait(struct troupe_actor *self, struct trp_waiter *waiter, int er
     if (error < 0) {
         error = end_in_vain(trp_context_of(self), waiter, error);
     }
-    if (error < 0) {
+    if (error < 0 && waiter->msg != NULL) {
         trp_place_take_back(self->runtime, self, waiter->msg);
     }
     return error;
@@ -468,5 +587,9 @@ void trp_line_abandon(struct trp_context *context, struct trp_fiber *fiber)
     if (waiter->registered) {
         outlive_caller(waiter);
     }
-    trp_message_dispose(context, waiter->msg, TROUPE_EDIED);
+    if (waiter->msg != NULL) {
+        trp_message_dispose(context, waiter->msg, TROUPE_EDIED);
+    } else {
+        trp_timer_free(context, waiter->lease);
+    }
 }

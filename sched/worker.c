@@ -14,6 +14,7 @@
 #include "core.h"
 #include "exit.h"
 #include "fiber_cross.h"
+#include "lease.h"
 #include "letter.h"
 #include "line.h"
 #include "overload.h"
@@ -1225,7 +1226,11 @@ static void unwound(struct trp_worker *worker)
 
 static void fire(void *arg, struct trp_timer *timer)
 {
-    trp_send_reserved(arg, timer->owner, &timer->tick);
+    if (trp_unlikely(timer->tick.kind == TRP_MESSAGE_LAPSE)) {
+        trp_lease_lapse(arg, timer);
+    } else {
+        trp_send_reserved(arg, timer->owner, &timer->tick);
+    }
 }
 
 unsigned trp_worker_fire(struct trp_context *context, struct trp_worker *of, uint64_t now_ns)
