@@ -6,6 +6,7 @@
 
 #include "admit.h"
 #include "line.h"
+#include "park.h"
 #include "place.h"
 #include "runtime.h"
 #include "seam.h"
@@ -135,34 +136,62 @@ int trp_lease_take(struct troupe_actor *self, struct trp_timer *lease)
     return error;
 }
 
+/* Whose wheel it is in: nobody looks at that of a thread that is busy with an actor of its own. */
+static struct trp_worker *timekeeper(const struct troupe_actor *self)
+{
+    struct trp_worker *worker = self->context->worker;
+
+    return worker->index < TRP_THREAD_FIRST ? worker : self->runtime->workers[0];
+}
+
+/* Under lock.  Whether its timekeeper has to be told, under no lock. */
+static bool arm(struct troupe_actor *self, struct trp_timer *lease, uint64_t lease_ms)
+{
+    struct trp_worker *worker = timekeeper(self);
+    bool earlier = trp_wheel_arm(&worker->wheel, lease, trp_timer_due(trp_port_now_ns(), lease_ms));
+
+    return earlier && worker != self->context->worker;
+}
+
+static void tell(struct troupe_actor *self, bool earlier)
+{
+    if (earlier) {
+        trp_park_nudge(&self->runtime->park, timekeeper(self));
+    }
+}
+
 void trp_lease_hold(struct troupe_actor *self, struct trp_timer *lease, uint64_t lease_ms,
     struct troupe_lease *out_lease)
 {
     struct trp_holding *holding = trp_pressure_holding(self);
     struct trp_extra *extra = trp_actor_extra(self);
+    bool earlier;
 
     /* Before it can lapse. */
     *out_lease = (struct troupe_lease){lease, trp_timer_serial(lease), lease->leased.count};
     trp_lock_take(&extra->lock);
     trp_list_push(&holding->leases, &lease->entry);
     add_count(holding, 1);
-    trp_timer_arm(self, lease, lease_ms);
+    earlier = arm(self, lease, lease_ms);
     trp_lock_give(&extra->lock);
+    tell(self, earlier);
 }
 
 bool trp_lease_renew(struct troupe_actor *self, struct troupe_lease *name, uint64_t lease_ms)
 {
     struct trp_extra *extra = trp_actor_extra(self);
     struct trp_timer *lease;
+    bool earlier = false;
     bool held;
 
     trp_lock_take(&extra->lock);
     lease = find(self, name);
     held = lease != NULL && trp_wheel_cancel(lease);
     if (held) {
-        trp_timer_arm(self, lease, lease_ms);
+        earlier = arm(self, lease, lease_ms);
     }
     trp_lock_give(&extra->lock);
+    tell(self, earlier);
     return held;
 }
 

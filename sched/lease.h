@@ -21,7 +21,7 @@
  *
  * Why a timer: an abandoned lease holds up those that wait in line, who only sleep, so nobody who is refused may come by to look
  * at it.  Why not a message to its holder: that may compute, sleep or block.  Whoever fires the wheel, of whichever worker, gives
- * the room back itself.
+ * the room back itself.  That of a thread actor is in the wheel of the first worker: nobody looks at that of a busy thread.
  *
  * Nobody closes a ring by it: a holder does not begin to wait for other room (trp_pressure_is_holder()), but for what it gets together
  * in the order of pids; and what it waits for otherwise, a call for example, cannot outlast the lease that others wait for.

@@ -826,6 +826,47 @@ Test(lease, a_thread_actor_holds_room_as_others_do, .timeout = 60)
     stage_close(&stage);
 }
 
+static int hold_and_block(struct troupe_actor *self, const void *arg)
+{
+    struct wish *wish = *(struct wish *const *)arg;
+
+    TROUPE_TRY(troupe_reserve(self, &wish->what[0], 0, &wish->leases[0]));
+    latch_hit(&busy_begins);
+    while (!busy_ends) {
+        sched_yield();
+    }
+    wish->status = troupe_lease_send(self, &wish->leases[0], &number, &wish->value);
+    return TROUPE_OK;
+}
+
+static const struct troupe_behaviour blocking_thread = {
+    .name = "blocking", .main = hold_and_block, .thread = true};
+
+Test(lease, it_lapses_while_the_thread_of_its_holder_is_busy, .timeout = 60)
+{
+    struct stage stage;
+    troupe_pid to = open_with(&stage, 2);
+    struct wish held = wish_for(to, ROOM);
+    struct wish wants = wish_for(to, ROOM);
+    struct wish *arg = &held;
+    struct troupe_spawn_options options = {
+        .behaviour = &blocking_thread, .arg = &arg, .arg_size = sizeof arg};
+    struct stage_end end;
+    troupe_pid pid;
+
+    cr_assert_eq(troupe_runtime_spawn(stage.runtime, &options, &pid), TROUPE_OK);
+    cr_assert(latch_wait(&busy_begins, 1));
+    stage_watch(&stage, pid, &end);
+    (void)start(&stage, reserve, &wants, to);
+    clock_skip_ms(TROUPE_LEASE_DEFAULT_MS + 2);
+    STAGE_AWAIT(&stage, wants.done);
+    cr_assert_eq(wants.status, TROUPE_OK);
+    busy_ends = true;
+    STAGE_AWAIT(&stage, end.count == 1);
+    cr_assert_eq(held.status, TROUPE_ETIMEDOUT);
+    stage_close(&stage);
+}
+
 /* Each waits for the other: one by a call, one for room. */
 struct ring {
     troupe_pid caller;
