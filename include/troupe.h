@@ -3,7 +3,7 @@
  * troupe.h - all of troupe's public headers, and nothing else.
  *
  * The headers are the manual.  Read them in this order: actor.h (what an actor is), message.h and mailbox.h (how actors
- * talk), overload.h (what a full mailbox does), call.h (asking and answering), fiber.h (waiting), blocking.h (what would hold
+ * talk), overload.h (what a full mailbox does), call.h (asking and answering), fiber.h (waiting), lease.h (room held before it is needed), blocking.h (what would hold
  * a thread), registry.h and group.h (names, for one and for many), link.h and supervisor.h (what happens when one dies),
  * reference.h (one that ends when nobody needs it), gate.h (how much a server takes on), alias.h (addresses that can be
  * revoked), pool.h (many that do the same), partition.h (a supervisor that is many), runtime.h (how a program starts and
@@ -26,6 +26,7 @@
 #include "troupe/group.h"
 #include "troupe/info.h"
 #include "troupe/io.h"
+#include "troupe/lease.h"
 #include "troupe/link.h"
 #include "troupe/machine.h"
 #include "troupe/mailbox.h"

@@ -571,6 +571,28 @@ static bool is_sending_right(struct troupe_actor *self, int wait_ms)
     return troupe_may_wait(self) && wait_ms >= TROUPE_FOREVER;
 }
 
+/* Until it is let in, or its time is over. */
+static int stand_in_line(
+    struct troupe_actor *self, struct wait *wait, struct trp_waiter *waiter, struct trp_node *at)
+{
+    int error;
+
+    for (;;) {
+        /* First: what ends here may be a signal that was heeded, and the one that we are called by with it. */
+        look_for_end(self, wait, &at);
+        error = trp_line_go_on(self, waiter, wait->over);
+        if (error != TROUPE_EFULL) {
+            break;
+        }
+        trp_wait_behind(self, at);
+    }
+    trp_pressure_close(self);
+    if (!wait->over) {
+        end_time(self, wait);
+    }
+    return error;
+}
+
 /* Sends `msg` when there is room.  The caller has been refused, and has looked at everything else. */
 static int wait_for_room(
     struct troupe_actor *self, troupe_pid to, struct troupe_message *msg, int wait_ms)
@@ -588,20 +610,7 @@ static int wait_for_room(
         return error;
     }
     trp_line_begin(self, &waiter, to, msg, edge);
-    for (;;) {
-        /* First: what ends here may be a signal that was heeded, and the one that we are called by with it. */
-        look_for_end(self, &wait, &at);
-        error = trp_line_go_on(self, &waiter, wait.over);
-        if (error != TROUPE_EFULL) {
-            break;
-        }
-        trp_wait_behind(self, at);
-    }
-    trp_pressure_close(self);
-    if (!wait.over) {
-        end_time(self, &wait);
-    }
-    return error;
+    return stand_in_line(self, &wait, &waiter, at);
 }
 
 /* It may not wait because that would close a ring: then there is no room for it. */
@@ -610,15 +619,57 @@ static int unless_ring(struct troupe_actor *self, int error)
     return unless_it_fails(self, error) == TROUPE_EDEADLK ? TROUPE_EFULL : error;
 }
 
-int trp_await_room(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
+int trp_await_send(struct troupe_actor *self, troupe_pid to, struct troupe_message *msg)
 {
     return unless_ring(self, wait_for_room(self, to, msg, TROUPE_SEND_WAIT_MS));
+}
+
+/* The clock is asked once for all waits of one patience. */
+static uint64_t until_of(struct troupe_actor *self, struct trp_patience *patience)
+{
+    if (!patience->begun) {
+        patience->begun = true;
+        patience->until_ms = until(self, patience->wait_ms);
+    }
+    return patience->until_ms;
+}
+
+static int await_room(
+    struct troupe_actor *self, struct trp_timer *lease, struct trp_patience *patience)
+{
+    struct wait wait = {.record = NULL};
+    struct trp_node *at = trp_wait_from(self);
+    struct trp_waiter waiter;
+    uint64_t edge;
+    int error;
+
+    TROUPE_TRY(trp_wait_open(self, &edge));
+    error = arm_until(self, &wait, until_of(self, patience));
+    if (error < 0) {
+        trp_pressure_close(self);
+        return error;
+    }
+    trp_line_begin_lease(self, &waiter, lease, edge);
+    return stand_in_line(self, &wait, &waiter, at);
+}
+
+int trp_await_room(
+    struct troupe_actor *self, struct trp_timer *lease, struct trp_patience *patience)
+{
+    int error = await_room(self, lease, patience);
+
+    if (error < 0) {
+        /* First: the actor may fail for it. */
+        trp_lease_close(self, lease);
+    }
+    return unless_ring(self, error);
 }
 
 /* Whether one that was refused with *in_out_error waits; if not, what to say is there. */
 static bool shall_wait(struct troupe_actor *self, troupe_pid to, int wait_ms, int *in_out_error)
 {
-    if (*in_out_error != TROUPE_EFULL || trp_actor_is_reached_by(self, to)) {
+    if (*in_out_error != TROUPE_EFULL || trp_actor_is_reached_by(self, to) ||
+        (wait_ms != 0 && trp_pressure_is_holder(self))) {
         return false;
     }
     if (wait_ms == 0) {
@@ -706,11 +757,7 @@ int trp_await_ready(
     if (patience->wait_ms == 0) {
         return look_once(self);
     }
-    if (!patience->begun) {
-        patience->begun = true;
-        patience->until_ms = until(self, patience->wait_ms);
-    }
-    TROUPE_TRY(arm_until(self, &wait, patience->until_ms));
+    TROUPE_TRY(arm_until(self, &wait, until_of(self, patience)));
     at = trp_wait_from_io(self, io);
     for (;;) {
         look_for_end(self, &wait, &at);

@@ -32,6 +32,12 @@ struct trp_await_told {
 TROUPE_CHECKED int trp_await_told(
     struct troupe_actor *self, const struct trp_await_told *told, struct trp_patience *patience);
 
+/** Stands in line until `lease` (trp_lease_open()), whose room was not there, has it.  TROUPE_EFULL: that would close a ring;
+ * TROUPE_ETIMEDOUT; TROUPE_EGONE; TROUPE_ENOMEM, TROUPE_ELIMIT.  On error, and if the actor
+ * is dropped meanwhile, the lease ends. */
+TROUPE_CHECKED int trp_await_room(
+    struct troupe_actor *self, struct trp_timer *lease, struct trp_patience *patience);
+
 /** A step that did not have to wait: a cancellation point, and if its share `is_spent` others run. */
 void trp_await_share(struct troupe_actor *self, bool is_spent);
 
@@ -39,7 +45,7 @@ void trp_await_share(struct troupe_actor *self, bool is_spent);
 void trp_await_forget(struct troupe_actor *self, const struct troupe_io *io);
 
 /** As troupe_send_message_within(), of a message that was refused for want of room: for trp_hooks.wait_for_room. */
-TROUPE_CHECKED int trp_await_room(
+TROUPE_CHECKED int trp_await_send(
     struct troupe_actor *self, troupe_pid to, struct troupe_message *msg);
 
 #endif

@@ -186,11 +186,12 @@ struct trp_extra {
     uint32_t alias_serial; /* of the alias made last: how far the cell's generation goes on */
     _Atomic uint32_t watch_count; /* others look at it */
     uint32_t io_count;
-    bool listens;                    /* priority.h: has asked for an alias or for priority, ever */
-    bool tallied;                    /* set before it runs: what it handles is counted */
-    _Atomic bool deferred;           /* any thread: an exit signal came in its turn, and too soon */
-    _Atomic(struct trp_edge *) edge; /* pressure.h: whom it waits for; any thread, once */
-    struct trp_defer *defers;        /* newest first, in the arena */
+    bool listens;          /* priority.h: has asked for an alias or for priority, ever */
+    bool tallied;          /* set before it runs: what it handles is counted */
+    _Atomic bool deferred; /* any thread: an exit signal came in its turn, and too soon */
+    _Atomic(struct trp_edge *)
+        edge; /* pressure.h: whom it waits for, and what it holds; any thread, once, by compare-and-swap */
+    struct trp_defer *defers; /* newest first, in the arena */
     struct trp_arena arena;
     troupe_decide_fn decide; /* set before it runs: whether it goes on after a failure; or NULL */
     void *decide_context;

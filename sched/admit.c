@@ -202,9 +202,81 @@ int trp_admit_with_care(struct troupe_actor *actor, struct troupe_message *first
                                                             : TROUPE_EFULL;
 }
 
+/* ---- room for what is yet to come ---- */
+
+uint64_t trp_admit_weigh_most(size_t size)
+{
+    size_t whole = trp_message_head(TRP_MESSAGE_EXTENDED) + size;
+
+    if (whole <= TRP_POOL_BLOCK_MAX) {
+        return trp_pool_size(trp_pool_class(whole));
+    }
+    /* Without an extension it may fit the largest block still. */
+    return size + 64 > TRP_POOL_BLOCK_MAX ? size + 64 : TRP_POOL_BLOCK_MAX;
+}
+
+int trp_admit_lease(struct troupe_actor *actor, struct trp_holding *holding, uint32_t count,
+    uint64_t bytes, bool waited)
+{
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+
+    if (count > capacity >> 40 || bytes > (capacity & TRP_CHARGE_BYTES)) {
+        return TROUPE_EMSGSIZE;
+    }
+    if (!waited &&
+        (trp_actor_waiters(trp_admit_waiting(actor)) != 0 || trp_fault(TRP_FAULT_FULL))) {
+        return TROUPE_EFULL;
+    }
+    /* The mark of a long queue says nothing of it: nothing is queued. */
+    TROUPE_TRY(trp_charge_take_within(&actor->charge, capacity, count, bytes));
+    /* relaxed: a number, of what the charge decides. */
+    atomic_fetch_add_explicit(
+        &holding->leased, TRP_CHARGE_ONE * count + bytes, memory_order_relaxed);
+    return TROUPE_OK;
+}
+
+bool trp_admit_use(
+    struct troupe_actor *actor, struct trp_holding *holding, uint64_t place_bytes, uint64_t bytes)
+{
+    trp_assert(bytes <= place_bytes);
+    /* relaxed: a number. */
+    atomic_fetch_sub_explicit(&holding->leased, TRP_CHARGE_ONE + place_bytes, memory_order_relaxed);
+    if (bytes == place_bytes) {
+        return false;
+    }
+    trp_charge_take_back(&actor->charge, 0, place_bytes - bytes);
+    return true;
+}
+
+void trp_admit_give_up(
+    struct troupe_actor *actor, struct trp_holding *holding, uint32_t count, uint64_t bytes)
+{
+    /* relaxed: a number. */
+    atomic_fetch_sub_explicit(
+        &holding->leased, TRP_CHARGE_ONE * count + bytes, memory_order_relaxed);
+    trp_charge_take_back(&actor->charge, count, bytes);
+}
+
 void trp_admit_tell(struct troupe_actor *actor)
 {
     if (has_mark(actor)) {
         pass_mark(actor);
     }
+}
+
+/* Whether half of what is not leased is free.  What is leased may be given back just now. */
+static bool is_half_free(uint64_t capacity, uint64_t queued, uint64_t leased)
+{
+    return trp_admit_less(capacity, queued) >= (trp_admit_less(capacity, leased) + 1) / 2;
+}
+
+bool trp_admit_is_half_empty(struct troupe_actor *actor)
+{
+    uint64_t leased = trp_admit_leased(trp_pressure_holding(actor));
+    uint64_t queued = trp_charge_queued(&actor->charge);
+    uint64_t capacity = trp_actor_capacity(actor->behaviour);
+
+    return is_half_free(capacity >> 40, queued >> 40, leased >> 40) &&
+           is_half_free(
+               capacity & TRP_CHARGE_BYTES, queued & TRP_CHARGE_BYTES, leased & TRP_CHARGE_BYTES);
 }

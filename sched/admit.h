@@ -18,6 +18,7 @@
 #define TRP_ADMIT_H
 
 #include "context.h"
+#include "pressure.h"
 
 /** What is read from `waiting`. */
 static inline uint32_t trp_admit_waiting(const struct troupe_actor *actor)
@@ -38,16 +39,15 @@ static inline uint64_t trp_admit_length(const struct troupe_actor *actor)
     return trp_charge_queued(&actor->charge) >> 40;
 }
 
-/** Whether at most half of its capacity is queued: then those go on that wait for room, since a wake-up costs as much as many
- * messages. */
-static inline bool trp_admit_is_half_empty(const struct troupe_actor *actor)
+/** What is left of `from` without `what`: never less than nothing. */
+static inline uint64_t trp_admit_less(uint64_t from, uint64_t what)
 {
-    uint64_t queued = trp_charge_queued(&actor->charge);
-    uint64_t capacity = trp_actor_capacity(actor->behaviour);
-
-    return queued >> 40 <= (capacity >> 40) / 2 &&
-           (queued & TRP_CHARGE_BYTES) <= (capacity & TRP_CHARGE_BYTES) / 2;
+    return what < from ? from - what : 0;
 }
+
+/** Whether half of its capacity is free, but for what is leased: then those go on that wait for room, since a wake-up costs as much as many
+ * messages. */
+bool trp_admit_is_half_empty(struct troupe_actor *actor);
 
 /** Where its messages stand, if it is on a shelf; or NULL. */
 struct trp_shelf *trp_admit_shelf(struct troupe_actor *actor);
@@ -83,6 +83,32 @@ TROUPE_CHECKED int trp_admit(
 /** The same of a chain, where trp_admit_wants_care() says so. */
 TROUPE_CHECKED int trp_admit_with_care(
     struct troupe_actor *actor, struct troupe_message *first, uint32_t count);
+
+/** What a message with `size` bytes of body weighs at most, with whatever may stand beside its body. */
+uint64_t trp_admit_weigh_most(size_t size);
+
+/**
+ * Charges room for `count` messages that are yet to come (lease.h), `bytes` in all: nobody else has it until it is used or given up.
+ * Errors, and `waited`, as of trp_admit(); TROUPE_EMSGSIZE also for more messages than an empty mailbox takes.
+ */
+TROUPE_CHECKED int trp_admit_lease(struct troupe_actor *actor, struct trp_holding *holding,
+    uint32_t count, uint64_t bytes, bool waited);
+
+/** One place of such room, of `place_bytes`, is used by a message that weighs `bytes`, no more than that: what is left of it is given
+ * back.  Returns whether there was any. */
+bool trp_admit_use(
+    struct troupe_actor *actor, struct trp_holding *holding, uint64_t place_bytes, uint64_t bytes);
+
+/** Such room is given back unused. */
+void trp_admit_give_up(
+    struct troupe_actor *actor, struct trp_holding *holding, uint32_t count, uint64_t bytes);
+
+/** How much of a mailbox's room is leased, as in `charge`; `holding` may be NULL.  A moment's view. */
+static inline uint64_t trp_admit_leased(const struct trp_holding *holding)
+{
+    /* relaxed: a number. */
+    return holding != NULL ? atomic_load_explicit(&holding->leased, memory_order_relaxed) : 0;
+}
 
 /** Of what was admitted under a lock: if the queue is long now, tells so.  Under no lock. */
 void trp_admit_tell(struct troupe_actor *actor);

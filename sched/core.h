@@ -26,6 +26,7 @@
 
 #include <troupe/actor.h>
 #include <troupe/io.h>
+#include <troupe/lease.h>
 #include <troupe/runtime.h>
 
 struct trp_watch;
@@ -220,9 +221,11 @@ struct trp_waiter {
     /* Its own. */
     troupe_pid to;
     troupe_pid at; /* at whose mailbox: if `to` is an alias, its owner when the wait began */
-    struct troupe_message *msg;
+    struct troupe_message *msg; /* NULL: it wants the room itself, for later: see lease.h */
+    struct trp_timer *lease;    /* then, whose room that will be */
     uint64_t
         bytes; /* that it weighs: once it is sent it may be gone before its waiter has left the line */
+    uint32_t places;        /* how many it takes */
     struct trp_stake stake; /* whose wait it is; edge 0: of nobody that others could wait for */
     bool registered;        /* counted in `waiting`, and in the list or called */
 
@@ -243,6 +246,10 @@ struct trp_waiter {
 void trp_line_begin(struct troupe_actor *self, struct trp_waiter *waiter, troupe_pid to,
     struct troupe_message *msg, uint64_t edge);
 
+/** The same for the room that `lease` wants (trp_lease_open()), which belongs to the waiter until that is over. */
+void trp_line_begin_lease(
+    struct troupe_actor *self, struct trp_waiter *waiter, struct trp_timer *lease, uint64_t edge);
+
 /**
  * One look of the waiter's fiber whether it is let in; `last`: it waits no longer.
  *
@@ -251,6 +258,42 @@ void trp_line_begin(struct troupe_actor *self, struct trp_waiter *waiter, troupe
  * TROUPE_ENOMEM; TROUPE_EDEADLK: to wait would close a ring.
  */
 TROUPE_CHECKED int trp_line_go_on(struct troupe_actor *self, struct trp_waiter *waiter, bool last);
+
+/* ---- room that is held in mailboxes of others (lease.h), for lib/lease.c ---- */
+
+/** What a place for a message with `size` bytes of body weighs. */
+uint64_t trp_lease_weigh(size_t size);
+
+/**
+ * A lease of `self`, which has no room yet, in no list: the caller's.
+ *
+ * Returns TROUPE_ELIMIT: it has as many as timers may be; TROUPE_ENOMEM.
+ */
+TROUPE_CHECKED int trp_lease_open(
+    struct troupe_actor *self, const struct trp_leased *wanted, struct trp_timer **out_lease);
+
+/** One that has no room is given up. */
+void trp_lease_close(struct troupe_actor *self, struct trp_timer *lease);
+
+/** Takes its room, if it is there and nobody waits for some.  TROUPE_EFULL; TROUPE_EGONE; TROUPE_EMSGSIZE: there never will be as much;
+ * TROUPE_EINVAL: a mailbox of that kind is never full; TROUPE_ENOMEM. */
+TROUPE_CHECKED int trp_lease_take(struct troupe_actor *self, struct trp_timer *lease);
+
+/** It has its room, for `lease_ms` from now: it is the library's from here on, and *out_lease names it. */
+void trp_lease_hold(struct troupe_actor *self, struct trp_timer *lease, uint64_t lease_ms,
+    struct troupe_lease *out_lease);
+
+/** It is held for `lease_ms` from now.  False: it has lapsed. */
+bool trp_lease_renew(struct troupe_actor *self, struct troupe_lease *lease, uint64_t lease_ms);
+
+/** Sends `msg`, no request, which takes one of its places.  TROUPE_ETIMEDOUT: it has lapsed, or was used up; TROUPE_EMSGSIZE;
+ * TROUPE_EGONE.  The message is still the caller's then. */
+TROUPE_CHECKED int trp_lease_send(
+    struct troupe_actor *self, struct troupe_lease *lease, struct troupe_message *msg);
+
+/** Gives back what is left of it. */
+void trp_lease_release(struct troupe_actor *self, struct troupe_lease *lease);
+
 /** Places a reserved message that goes before the queue (priority.h) of one that has asked for that, and sets `signals`.
  * False: `actor` ends, and the message is still the caller's. */
 TROUPE_CHECKED bool trp_send_first(struct trp_context *context, struct troupe_actor *actor,

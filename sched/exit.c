@@ -7,7 +7,7 @@
  *    3  terminate, deferred cleanups, destroy, the arena; of one that crashed (contain.c) only the arena
  *    4  SEAL      no pid leads here any more
  *    5  DRAIN     queued messages end, and those kept aside: requests are answered, others are dead letters
- *    6  CANCEL    timers, descriptors, calls it waits for
+ *    6  CANCEL    timers, descriptors, calls it waits for, room that it holds elsewhere
  *    7  RELEASE   its names are free, and its groups left
  *    8  NOTIFY    nobody can begin to watch it,
  *    9            and whoever did is told
@@ -26,6 +26,7 @@
 
 #include "aside.h"
 #include "core.h"
+#include "lease.h"
 #include "letter.h"
 #include "line.h"
 #include "overload.h"
@@ -376,6 +377,7 @@ static void cancel(struct troupe_actor *actor)
     trp_hooks.cancel(actor);
     trp_tick_cancel_all(actor);
     trp_io_close_all(actor);
+    trp_lease_end_all(actor);
 }
 
 /* The token's holder, and nobody else can reach the cell's phase. */

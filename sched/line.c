@@ -22,7 +22,8 @@ static void init_waiter(struct trp_waiter *waiter, struct troupe_actor *sleeper,
 {
     *waiter = (struct trp_waiter){.to = to,
         .msg = msg,
-        .bytes = trp_message_weight(msg),
+        .bytes = msg != NULL ? trp_message_weight(msg) : 0,
+        .places = 1,
         .stake = *stake,
         .sleeper = sleeper};
     trp_list_init(&waiter->entry);
@@ -74,7 +75,7 @@ static bool fits(struct troupe_actor *actor, const struct trp_waiter *waiter, ui
 {
     uint64_t queued = trp_charge_queued(&actor->charge);
 
-    return queued >> 40 < limit >> 40 &&
+    return (queued >> 40) + waiter->places <= limit >> 40 &&
            (queued & TRP_CHARGE_BYTES) + waiter->bytes <= (limit & TRP_CHARGE_BYTES) &&
            (!trp_admit_is_shared(actor) || trp_pid_is_alias(waiter->to) ||
                trp_admit_bears(actor, waiter->sender, waiter->lane, 1, waiter->bytes));
@@ -83,8 +84,8 @@ static bool fits(struct troupe_actor *actor, const struct trp_waiter *waiter, ui
 /* Handlers may have gone into the margin meanwhile; then one that counts on a place has it there. */
 static uint64_t limit_of(const struct troupe_actor *actor, const struct trp_waiter *waiter)
 {
-    return is_granted(waiter) ? trp_actor_hard(actor->behaviour)
-                              : trp_actor_capacity(actor->behaviour);
+    return is_granted(waiter) && waiter->msg != NULL ? trp_actor_hard(actor->behaviour)
+                                                     : trp_actor_capacity(actor->behaviour);
 }
 
 /* Under lock.  Calls the first waiter if there is room for it: two that wait in each other's line would wake each other for
@@ -140,6 +141,22 @@ void trp_line_look_again(struct trp_context *context, struct troupe_actor *actor
     }
 }
 
+void trp_line_given_up(struct trp_context *context, struct troupe_actor *actor)
+{
+    struct trp_extra *extra = trp_actor_extra(actor);
+
+    /* Whoever registers after this finds the room; who registered before is seen.  PAIR mailbox.tail: line_up(). */
+    (void)trp_mailbox_meet(&actor->mailbox);
+    /* relaxed: as above. */
+    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) == 0) {
+        return;
+    }
+    /* Whether the reader runs or not: it may have nothing to give back. */
+    trp_lock_take(&extra->lock);
+    call_first(context, actor, extra);
+    trp_lock_give(&extra->lock);
+}
+
 void trp_line_made_room(struct trp_context *context, struct troupe_actor *actor, uint64_t given)
 {
     /* acquire: the mark that was raised.  PAIR send.mark: pass_mark(). */
@@ -175,6 +192,22 @@ void trp_line_release(struct trp_context *context, struct troupe_actor *actor)
     trp_pause_release_all(context, actor);
 }
 
+/* Under lock.  Of the places that are wanted, those beyond one for each that waits. */
+static uint32_t wanted_more(struct troupe_actor *actor)
+{
+    const struct trp_holding *holding = trp_pressure_holding(actor);
+
+    return holding != NULL ? holding->waiter_more : 0;
+}
+
+/* Under lock. */
+static void want_more(struct troupe_actor *actor, uint32_t more)
+{
+    if (more != 0) {
+        trp_pressure_holding(actor)->waiter_more += more;
+    }
+}
+
 /* Under lock.  Puts the waiter in the list: who is new behind all others, who was called and finds no room before them.
  * Returns whether it may try now: it was called, or nobody waits besides it. */
 static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct trp_waiter *waiter)
@@ -194,6 +227,7 @@ static bool line_up(struct troupe_actor *actor, struct trp_extra *extra, struct 
     }
     trp_list_push(&extra->waiters, &waiter->entry);
     waiter->registered = true;
+    want_more(actor, waiter->places - 1);
     /* seq_cst: registered before the look at the pid.  PAIR actor.waiting: seal().  Before the look at the room we meet
      * the reader: a seq_cst add does not keep the load of `out`, which is none, from giving an old value. */
     first =
@@ -213,6 +247,7 @@ static void step_out(struct trp_context *context, struct troupe_actor *actor,
     rest(context, waiter);
     trp_list_remove(&waiter->entry);
     waiter->registered = false;
+    want_more(actor, 1 - waiter->places);
     /* relaxed: whoever sees it late refuses once, or calls nobody. */
     atomic_fetch_sub_explicit(&actor->waiting, 1, memory_order_relaxed);
     call_first(context, actor, extra);
@@ -227,13 +262,39 @@ static troupe_pid receiver_of(struct troupe_runtime *runtime, troupe_pid to)
     return owner != NULL ? trp_actor_pid(owner) : to;
 }
 
-/* Under lock.  How many places there are, but for the one of a waiter that was called and has not tried. */
-static uint64_t places_left(const struct troupe_actor *actor, const struct trp_extra *extra)
+/* Under lock.  How many places all want that wait. */
+static uint64_t places_wanted(struct troupe_actor *actor)
 {
-    uint64_t taken = trp_admit_length(actor) + (extra->waiter_called ? 1 : 0);
+    /* relaxed: under the lock, under which all of them register. */
+    uint32_t line = trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed));
+
+    return (uint64_t)line + wanted_more(actor);
+}
+
+/* Under lock.  How many of them the one wants that was called: that one is in no list. */
+static uint64_t places_called(struct troupe_actor *actor, struct trp_extra *extra)
+{
+    uint64_t places = places_wanted(actor);
+
+    if (!extra->waiter_called) {
+        return 0;
+    }
+    if (wanted_more(actor) == 0) {
+        return 1;
+    }
+    for (struct trp_list *at = extra->waiters.next; at != &extra->waiters; at = at->next) {
+        places -= trp_container_of(at, struct trp_waiter, entry)->places;
+    }
+    return places;
+}
+
+/* Under lock.  How many places there are, but for those of a waiter that was called and has not tried. */
+static uint64_t places_left(struct troupe_actor *actor, struct trp_extra *extra)
+{
+    uint64_t taken = trp_admit_length(actor) + places_called(actor, extra);
     uint64_t capacity = trp_actor_capacity(actor->behaviour) >> 40;
 
-    return taken < capacity ? capacity - taken : 0;
+    return trp_admit_less(capacity, taken);
 }
 
 void trp_line_let_be(struct trp_context *context, struct troupe_actor *self)
@@ -251,25 +312,29 @@ void trp_line_let_be(struct trp_context *context, struct troupe_actor *self)
     trp_lock_take(&extra->lock);
     call_first(context, self, extra);
     places = places_left(self, extra);
-    for (struct trp_list *at = extra->waiters.next; at != &extra->waiters && places > 0;
-         at = at->next) {
-        rest(context, trp_container_of(at, struct trp_waiter, entry));
-        places--;
+    for (struct trp_list *at = extra->waiters.next; at != &extra->waiters; at = at->next) {
+        struct trp_waiter *waiter = trp_container_of(at, struct trp_waiter, entry);
+
+        if (waiter->places > places) {
+            break;
+        }
+        rest(context, waiter);
+        places -= waiter->places;
     }
     trp_lock_give(&extra->lock);
 }
 
-/* Under lock, which keeps it from being called: it waits for `actor`.  Not if there is a place for each of the `ahead` that are
- * before it in line, and for it: they go on by themselves. */
-static void aim(struct trp_context *context, struct troupe_actor *actor,
-    const struct trp_extra *extra, struct trp_waiter *waiter, uint32_t ahead)
+/* Under lock, which keeps it from being called: it waits for `actor`.  Not if there are the places
+ * `ahead` that those before it in line want, and its own: they go on by themselves. */
+static void aim(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
+    struct trp_waiter *waiter, uint64_t ahead)
 {
     struct trp_aim aim = {.to = trp_actor_pid(actor)};
     struct troupe_actor *owner;
 
     if (waiter->stake.edge == 0 || waiter->pointed ||
         (fits(actor, waiter, trp_actor_capacity(actor->behaviour)) &&
-            ahead < places_left(actor, extra))) {
+            ahead + waiter->places <= places_left(actor, extra))) {
         return;
     }
     owner = trp_table_find(&context->runtime->table, waiter->stake.owner);
@@ -289,6 +354,21 @@ static int look(struct trp_context *context, const struct trp_waiter *waiter)
     return owner != NULL ? trp_pressure_look(context, owner, waiter->stake.edge) : TROUPE_OK;
 }
 
+/* Under lock: what it weighs there. */
+static uint64_t weigh(struct troupe_actor *actor, const struct trp_waiter *waiter)
+{
+    return waiter->msg != NULL ? trp_admit_weigh(actor, waiter->msg, 1) : waiter->bytes;
+}
+
+/* Under lock.  It is its turn: its message takes its room, or it does itself. */
+static int enter(struct trp_context *context, struct troupe_actor *actor, struct trp_extra *extra,
+    const struct trp_waiter *waiter, struct trp_parcel *parcel)
+{
+    return waiter->msg != NULL ? trp_place_enter(context, actor, extra, parcel)
+                               : trp_admit_lease(actor, trp_pressure_holding(actor), waiter->places,
+                                     waiter->bytes, true);
+}
+
 /* One try.  TROUPE_EFULL: registered, wait.  TROUPE_EDEADLK: it is a request on whose answer somebody waits in a ring. */
 static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
 {
@@ -306,11 +386,12 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     if (extra == NULL) {
         return TROUPE_ENOMEM;
     }
-    lane = trp_admit_is_shared(actor) ? trp_admit_lane(actor, waiter->msg) : 0;
+    lane =
+        trp_admit_is_shared(actor) && waiter->msg != NULL ? trp_admit_lane(actor, waiter->msg) : 0;
     trp_lock_take(&extra->lock);
     /* Under lock: whoever gives room reads them of one that is in line. */
-    waiter->bytes = trp_admit_weigh(actor, waiter->msg, 1);
-    waiter->sender = waiter->msg->sender;
+    waiter->bytes = weigh(actor, waiter);
+    waiter->sender = waiter->msg != NULL ? waiter->msg->sender : TROUPE_NOBODY;
     waiter->lane = lane;
     parcel.bytes = waiter->bytes;
     parcel.lane = lane;
@@ -322,7 +403,7 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     }
     first = line_up(actor, extra, waiter);
     if (first) {
-        error = trp_place_enter(context, actor, extra, &parcel);
+        error = enter(context, actor, extra, waiter, &parcel);
     }
     /* seq_cst: after line_up() has registered us; the exit clears the pid, then looks at `waiting`.  One of the two sees
      * the other.  PAIR actor.waiting: seal(). */
@@ -331,14 +412,10 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
         error = TROUPE_EGONE;
     }
     if (error == TROUPE_EFULL && !waited) {
-        /* relaxed: under the lock, under which all of them register. */
-        uint32_t line =
-            trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed));
-
-        aim(context, actor, extra, waiter, first ? 0 : line - 1);
+        aim(context, actor, extra, waiter, first ? 0 : places_wanted(actor) - waiter->places);
     }
     trp_lock_give(&extra->lock);
-    if (error == TROUPE_OK) {
+    if (error == TROUPE_OK && waiter->msg != NULL) {
         trp_place_entered(context, actor, &parcel);
     }
     if (error != TROUPE_EFULL) {
@@ -393,6 +470,9 @@ static void outlive_caller(struct trp_waiter *waiter)
 /* There is nobody to wait for.  Through an alias that refuses nothing. */
 static int end_in_vain(struct trp_context *context, const struct trp_waiter *waiter, int error)
 {
+    if (waiter->msg == NULL) {
+        return error;
+    }
     trp_count(&context->counters.sent, 1);
     if (error == TROUPE_EGONE && trp_pid_is_alias(waiter->to)) {
         trp_place_drop(context, waiter->to, waiter->msg, 1);
@@ -403,6 +483,15 @@ static int end_in_vain(struct trp_context *context, const struct trp_waiter *wai
 }
 
 /* ---- threads that wait ---- */
+
+/* Whether it waits for an actor that holds room (lease.h), and so does not wait for other room. */
+static bool is_for_holder(struct trp_context *context, const struct trp_stake *stake)
+{
+    struct troupe_actor *owner =
+        stake->edge != 0 ? trp_table_find(&context->runtime->table, stake->owner) : NULL;
+
+    return owner != NULL && trp_pressure_is_holder(owner);
+}
 
 int trp_line_sleep(struct troupe_runtime *runtime, const struct trp_stake *stake, troupe_pid to,
     struct troupe_message *msg, int wait_ms)
@@ -424,6 +513,10 @@ int trp_line_sleep(struct troupe_runtime *runtime, const struct trp_stake *stake
         }
         if (sleeper.waiter.at == TROUPE_NOBODY) {
             sleeper.waiter.at = receiver_of(runtime, to);
+        }
+        if (!sleeper.waiter.registered && is_for_holder(visit.context, stake)) {
+            trp_context_leave(&visit);
+            return TROUPE_EFULL;
         }
         error = try_to_enter(visit.context, &sleeper.waiter);
         if (error == TROUPE_EFULL && until_ns != TRP_EVENT_FOREVER &&
@@ -457,6 +550,20 @@ void trp_line_begin(struct troupe_actor *self, struct trp_waiter *waiter, troupe
     trp_fiber_here(self)->waiter = waiter;
 }
 
+void trp_line_begin_lease(
+    struct troupe_actor *self, struct trp_waiter *waiter, struct trp_timer *lease, uint64_t edge)
+{
+    struct trp_stake stake = {.owner = trp_actor_pid(self), .edge = edge};
+    const struct trp_leased *wanted = &lease->leased;
+
+    init_waiter(waiter, self, wanted->to, NULL, &stake);
+    waiter->at = wanted->to;
+    waiter->lease = lease;
+    waiter->places = wanted->count;
+    waiter->bytes = wanted->count * wanted->place_bytes;
+    trp_fiber_here(self)->waiter = waiter;
+}
+
 /* Its message is sent, or its own again. */
 static int end_wait(struct troupe_actor *self, struct trp_waiter *waiter, int error)
 {
@@ -467,7 +574,7 @@ static int end_wait(struct troupe_actor *self, struct trp_waiter *waiter, int er
     if (error < 0) {
         error = end_in_vain(trp_context_of(self), waiter, error);
     }
-    if (error < 0) {
+    if (error < 0 && waiter->msg != NULL) {
         trp_place_take_back(self->runtime, self, waiter->msg);
     }
     return error;
@@ -502,5 +609,9 @@ void trp_line_abandon(struct trp_context *context, struct trp_fiber *fiber)
     if (waiter->registered) {
         outlive_caller(waiter);
     }
-    trp_message_dispose(context, waiter->msg, TROUPE_EDIED);
+    if (waiter->msg != NULL) {
+        trp_message_dispose(context, waiter->msg, TROUPE_EDIED);
+    } else {
+        trp_timer_free(context, waiter->lease);
+    }
 }

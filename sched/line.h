@@ -47,6 +47,9 @@ void trp_line_call(struct trp_context *context, struct troupe_actor *actor, bool
  * when it parked: if somebody waits, looks for both. */
 void trp_line_look_again(struct trp_context *context, struct troupe_actor *actor);
 
+/** Room that was leased (lease.h) was given back: lets in who waits. */
+void trp_line_given_up(struct trp_context *context, struct troupe_actor *actor);
+
 /** The reader of `actor` has given `given` back, as in the charge, and `waiting` was not 0: lets in who waits, puts back the
  * mark of a queue that is not long any more, and looks at its memory and at how full it was. */
 void trp_line_made_room(struct trp_context *context, struct troupe_actor *actor, uint64_t given);
@@ -58,7 +61,7 @@ void trp_line_let_be(struct trp_context *context, struct troupe_actor *self);
 /** Wakes all that wait: the actor has ended. */
 void trp_line_release(struct trp_context *context, struct troupe_actor *actor);
 
-/** The fiber, which waits for room, will be dropped: it leaves the line, and its message ends with it. */
+/** The fiber, which waits for room, will be dropped: it leaves the line, and its message, or its lease, ends with it. */
 void trp_line_abandon(struct trp_context *context, struct trp_fiber *fiber);
 
 /** The calling thread waits for room for `msg`, for `stake`.  Returns as troupe_send_wait(), and TROUPE_EDEADLK. */

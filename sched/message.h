@@ -43,6 +43,8 @@ enum trp_message_kind {
     TRP_MESSAGE_TICKET,   /* the block stands for a message on a shelf (shelf.h) */
     TRP_MESSAGE_AGED,     /* as PLAIN, which it becomes when it is opened: with a stamp (stamp.h) */
     TRP_MESSAGE_FLOW,     /* a word between flows (lib/flow.h): block from the pools */
+    TRP_MESSAGE_LAPSE, /* never sent: the block is a lease (lease.h), which lapses when its timer fires */
+    TRP_MESSAGE_RING, /* the block is the timer of a pause (pause.h): never sent */
 };
 
 enum trp_message_flag {

@@ -42,12 +42,11 @@ static struct trp_pause *make_pause(struct trp_context *context, struct troupe_a
         return NULL;
     }
     memset(pause, 0, sizeof *pause);
-    pause->timer = trp_timer_create(context, TRP_MESSAGE_TIMEOUT);
+    pause->timer = trp_timer_create(context, TRP_MESSAGE_RING);
     if (pause->timer == NULL) {
         trp_pool_free(&context->pool, pause, PAUSE_CLASS);
         return NULL;
     }
-    pause->timer->rings = true;
     pause->timer->context = pause;
     pause->actor = self;
     trp_list_init(&pause->entry);
@@ -70,7 +69,7 @@ void trp_pause_free(struct trp_context *context, struct trp_edge *edge)
 /* ---- what it has sent into margins ---- */
 
 /* Whether it has read as many messages as half of its capacity since, or has fallen to that. */
-static bool has_moved(const struct troupe_actor *actor, const struct trp_stuck *stuck)
+static bool has_moved(struct troupe_actor *actor, const struct trp_stuck *stuck)
 {
     /* relaxed: a view. */
     uint64_t read = atomic_load_explicit(&actor->charge.out, memory_order_relaxed) - stuck->out;
@@ -80,7 +79,7 @@ static bool has_moved(const struct troupe_actor *actor, const struct trp_stuck *
 }
 
 /* Whether `actor` took too long before, and has not moved since. */
-static bool is_stuck(struct trp_pause *pause, const struct troupe_actor *actor)
+static bool is_stuck(struct trp_pause *pause, struct troupe_actor *actor)
 {
     for (uint32_t i = 0; i < pause->stuck_count; i++) {
         if (pause->stuck[i].pid == trp_actor_pid(actor)) {
@@ -307,6 +306,10 @@ bool trp_pause_is_due(struct trp_context *context, struct troupe_actor *self)
     }
     if (pause->stands) {
         take_note(context, self, pause);
+    }
+    if (trp_pressure_is_holder(self)) {
+        /* Others may wait for the room that it holds. */
+        pause->count = 0;
     }
     for (; pause->count > 0; drop_first_mark(pause)) {
         if (line_up(context, self, pause)) {

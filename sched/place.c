@@ -244,7 +244,7 @@ static uint64_t count_granted(const struct trp_extra *extra)
         if (waiter->pointed) {
             break;
         }
-        count += waiter->stake.edge != 0;
+        count += waiter->stake.edge != 0 ? waiter->places : 0;
     }
     return count;
 }

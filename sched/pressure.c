@@ -13,7 +13,15 @@
 /** Room for the names of one ring. */
 #define TEXT_SIZE 2048
 
-#define EDGE_CLASS trp_pool_class(sizeof(struct trp_edge))
+/* What extra->edge points to the first part of. */
+struct stance {
+    struct trp_edge edge;
+    struct trp_holding holding;
+};
+
+static_assert(sizeof(struct stance) <= 2 * TRP_CACHE_LINE, "what few actors have");
+
+#define EDGE_CLASS trp_pool_class(sizeof(struct stance))
 #define TEXT_CLASS trp_pool_class(TEXT_SIZE)
 
 /* One actor on the way, and its edge as it was read. */
@@ -114,21 +122,49 @@ struct trp_edge *trp_pressure_edge(struct troupe_actor *actor)
 static struct trp_edge *make_edge(struct trp_context *context, struct troupe_actor *actor)
 {
     struct trp_extra *extra = trp_actor_need_extra(context, actor);
-    struct trp_edge *edge = extra != NULL ? trp_pool_alloc(&context->pool, EDGE_CLASS) : NULL;
     struct trp_edge *expected = NULL;
+    struct stance *stance;
 
-    if (edge == NULL) {
+    stance = extra != NULL ? trp_pool_alloc(&context->pool, EDGE_CLASS) : NULL;
+    if (stance == NULL) {
         return NULL;
     }
-    memset(edge, 0, sizeof *edge);
-    trp_list_init(&edge->paused);
+    memset(stance, 0, sizeof *stance);
+    trp_list_init(&stance->edge.paused);
+    trp_list_init(&stance->holding.leases);
     /* acq_rel.  release: the block.  acquire, if it failed: that of whoever came first.  PAIR extra.edge. */
     if (!atomic_compare_exchange_strong_explicit(
-            &extra->edge, &expected, edge, memory_order_acq_rel, memory_order_acquire)) {
-        trp_pool_free(&context->pool, edge, EDGE_CLASS);
+            &extra->edge, &expected, &stance->edge, memory_order_acq_rel, memory_order_acquire)) {
+        trp_pool_free(&context->pool, stance, EDGE_CLASS);
         return expected;
     }
-    return edge;
+    return &stance->edge;
+}
+
+static struct trp_holding *holding_of(struct trp_edge *edge)
+{
+    return edge != NULL ? &trp_container_of(edge, struct stance, edge)->holding : NULL;
+}
+
+struct trp_holding *trp_pressure_holding(struct troupe_actor *actor)
+{
+    return holding_of(trp_pressure_edge(actor));
+}
+
+struct trp_holding *trp_pressure_need_holding(
+    struct trp_context *context, struct troupe_actor *actor)
+{
+    struct trp_edge *edge = trp_pressure_edge(actor);
+
+    return holding_of(edge != NULL ? edge : make_edge(context, actor));
+}
+
+bool trp_pressure_is_holder(struct troupe_actor *actor)
+{
+    const struct trp_holding *holding = trp_pressure_holding(actor);
+
+    /* relaxed: the owner has written it, or one lapses just now, and it is refused once more. */
+    return holding != NULL && atomic_load_explicit(&holding->lease_count, memory_order_relaxed) > 0;
 }
 
 struct trp_edge *trp_pressure_need_edge(struct trp_context *context, struct troupe_actor *actor)

@@ -73,7 +73,20 @@ struct trp_edge {
     char *text; /* whoever moves it, and the owner of one that rests: of the last ring; or NULL */
 };
 
-static_assert(sizeof(struct trp_edge) <= TRP_CACHE_LINE, "a block of the smallest class");
+/**
+ * Room that is held (lease.h): in the mailboxes of others, and by others in one's own.  In the block of an edge, since so few actors need
+ * it.
+ */
+struct trp_holding {
+    /* Under the lock of the extra block. */
+    struct trp_list leases; /* that its actor holds */
+    uint32_t
+        waiter_more; /* line.c: places that those who wait for room here want, beyond one each */
+    _Atomic uint32_t lease_count; /* how many are in `leases`; others look at it without the lock */
+
+    /* Any thread. */
+    _Atomic uint64_t leased; /* admit.c: how much of its actor's room is; as in `charge` */
+};
 
 /** How a record is pointed. */
 struct trp_aim {
@@ -130,6 +143,17 @@ bool trp_pressure_closes(struct trp_context *context, struct troupe_actor *actor
 
 /** Its wait would have closed a ring: `self` fails, if options.on_ring says so, or comes back.  In a callback of its that may wait. */
 void trp_pressure_give_in(struct troupe_actor *self);
+
+/** The holding of `actor`; NULL: none yet.  Any thread, under reclaim. */
+struct trp_holding *trp_pressure_holding(struct troupe_actor *actor);
+
+/** The same, made if there is none; NULL without memory. */
+struct trp_holding *trp_pressure_need_holding(
+    struct trp_context *context, struct troupe_actor *actor);
+
+/** Whether `actor` holds room that it has not used: then it does not begin to wait for other room, nor is it paused.  Any thread,
+ * under reclaim. */
+bool trp_pressure_is_holder(struct troupe_actor *actor);
 
 /** Gives back `edge`, or NULL: nobody can reach it any more. */
 void trp_pressure_free(struct trp_context *context, struct trp_edge *edge);

@@ -319,7 +319,7 @@ static int press(
     struct trp_context *context, struct troupe_actor *self, const struct trp_refused *refused)
 {
     struct troupe_actor *actor = receiver_of(context, refused->to);
-    bool pauses = actor != self && !self->behaviour->never_paused;
+    bool pauses = actor != self && !self->behaviour->never_paused && !trp_pressure_is_holder(self);
     uint64_t hard;
     int error;
 

@@ -49,7 +49,6 @@ struct trp_timer *trp_timer_create(struct trp_context *context, enum trp_message
     trp_timer_expire(timer);
     timer->owner = NULL;
     timer->incarnation = 0;
-    timer->rings = false;
     timer->cancelled = false;
     timer->period_ms = 0;
     timer->missed = 0;

@@ -69,13 +69,21 @@ struct trp_gathering {
     bool closed;   /* it ends with the last of them */
 };
 
-/** One timer; also one pending call, whose time-out it is; or a set of them, which is never armed. */
+/** What a lease keeps: room in another one's mailbox (lease.h).  Under the lock of its owner's extra block. */
+struct trp_leased {
+    troupe_pid to;
+    uint64_t place_bytes; /* that each place weighs */
+    uint32_t count;       /* places that are left */
+};
+
+/** One timer; also one pending call, whose time-out it is; or a set of them, which is never armed; or a lease. */
 struct trp_timer {
     struct troupe_message tick; /* kind TICK or TIMEOUT; the block's first bytes */
     union {
         unsigned char body[TROUPE_TICK_BODY_MAX];
         struct trp_asking asking;
         struct trp_gathering gathering;
+        struct trp_leased leased;
     };
 
     /* The wheel's, under its lock. */
@@ -92,7 +100,6 @@ struct trp_timer {
         serial; /* moves on at each use of the block; read through stale handles; see above */
     struct troupe_actor *owner;
     uint32_t incarnation; /* of the owner when it was armed */
-    bool rings;           /* a pause's: no tick, but trp_pause_ring(), see pause.h */
     bool cancelled;       /* periodic, cancelled while its tick is queued */
     uint64_t period_ms;   /* 0: once */
     uint64_t missed;      /* ticks left out since the last one */

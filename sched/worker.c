@@ -14,6 +14,7 @@
 #include "core.h"
 #include "exit.h"
 #include "fiber_cross.h"
+#include "lease.h"
 #include "letter.h"
 #include "line.h"
 #include "overload.h"
@@ -1242,11 +1243,13 @@ static void unwound(struct trp_worker *worker)
 
 static void fire(void *arg, struct trp_timer *timer)
 {
-    if (trp_unlikely(timer->rings)) {
+    if (trp_unlikely(timer->tick.kind == TRP_MESSAGE_LAPSE)) {
+        trp_lease_lapse(arg, timer);
+    } else if (trp_unlikely(timer->tick.kind == TRP_MESSAGE_RING)) {
         trp_pause_ring(arg, timer);
-        return;
+    } else {
+        trp_send_reserved(arg, timer->owner, &timer->tick);
     }
-    trp_send_reserved(arg, timer->owner, &timer->tick);
 }
 
 unsigned trp_worker_fire(struct trp_context *context, struct trp_worker *of, uint64_t now_ns)

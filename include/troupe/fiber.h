@@ -130,7 +130,8 @@ TROUPE_API TROUPE_CHECKED int troupe_call_message(struct troupe_actor *self, tro
  *          what is handled now waits (troupe_deadline())
  * Errors   TROUPE_ETIMEDOUT  still full
  *          TROUPE_EGONE      the actor has ended, before or while we waited
- *          TROUPE_EFULL      its own mailbox: room that nobody else could make; or the wait would close a ring, see above
+ *          TROUPE_EFULL      its own mailbox: room that nobody else could make; or the wait would close a ring, see above; or
+ *                            `self` holds room elsewhere that it has not used (lease.h)
  *          TROUPE_ENOMEM, TROUPE_ELIMIT (limits.actor_timers): to wait takes memory, and with a limit a timer
  *          TROUPE_EMSGSIZE, TROUPE_EINVAL: as troupe_send()
  * Order    messages from one fiber to one actor arrive in the order sent

@@ -249,7 +249,8 @@ TROUPE_API TROUPE_CHECKED int troupe_dead_letters_to(struct troupe_runtime *runt
 /* ---- a look at a mailbox ---- */
 
 struct troupe_mailbox_info {
-    uint32_t length;         /* charged messages; those of a turn count until it ends */
+    uint32_t length;         /* charged messages, and places that are held (lease.h); those of a
+                                turn count until it ends */
     uint32_t capacity;       /* messages */
     uint64_t bytes;          /* that they weigh */
     uint64_t capacity_bytes; /* bytes */

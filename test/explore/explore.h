@@ -104,6 +104,7 @@ extern const struct explore_part explore_alias;
 extern const struct explore_part explore_call;
 extern const struct explore_part explore_blocking;
 extern const struct explore_part explore_room;
+extern const struct explore_part explore_lease;
 extern const struct explore_part explore_pressure;
 extern const struct explore_part explore_reference;
 extern const struct explore_part explore_gate;

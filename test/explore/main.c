@@ -24,6 +24,7 @@ static const struct explore_part *const parts[] = {
     &explore_call,
     &explore_blocking,
     &explore_room,
+    &explore_lease,
     &explore_pressure,
     &explore_reference,
     &explore_gate,

@@ -33,6 +33,7 @@ const struct scenario scenarios[] = {
     {.name = "link", .run = scenario_link},
     {.name = "reference", .run = scenario_reference},
     {.name = "gate", .run = scenario_gate},
+    {.name = "lease", .run = scenario_lease},
     {.name = "alias", .run = scenario_alias},
     {.name = "name", .run = scenario_name},
     {.name = "via", .run = scenario_via},

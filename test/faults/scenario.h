@@ -147,6 +147,9 @@ void scenario_reference(void);
 /* scenario_gate.c */
 void scenario_gate(void);
 
+/* scenario_lease.c */
+void scenario_lease(void);
+
 /* scenario_tree.c */
 void scenario_strategies(void);
 void scenario_children(void);
