@@ -91,14 +91,19 @@ static bool begin_move(struct trp_edge *edge, uint64_t number, uint64_t *out_wor
     return true;
 }
 
-/* MOVING -> `state`, as another edge than before. */
-static void move_on(struct trp_edge *edge, uint64_t word, enum trp_edge_state state)
+/* As another edge than before. */
+static uint64_t moved(uint64_t word, enum trp_edge_state state)
 {
     uint64_t moves = (word + TRP_EDGE_MOVE) & TRP_EDGE_MOVES;
 
+    return (word & TRP_EDGE_NUMBER) | moves | state;
+}
+
+/* MOVING -> `state`, as another edge than before. */
+static void move_on(struct trp_edge *edge, uint64_t word, enum trp_edge_state state)
+{
     /* release: where it leads, and the text.  PAIR edge.word: word_of(). */
-    atomic_store_explicit(
-        &edge->word, (word & TRP_EDGE_NUMBER) | moves | state, memory_order_release);
+    atomic_store_explicit(&edge->word, moved(word, state), memory_order_release);
 }
 
 struct trp_edge *trp_pressure_edge(struct troupe_actor *actor)
@@ -385,6 +390,16 @@ const char *troupe_deadlock_text(struct troupe_actor *self)
 
 /* ---- whoever is entitled to ---- */
 
+/* MOVING: where it leads. */
+static void write_aim(struct trp_edge *edge, const struct trp_aim *aim)
+{
+    /* release, all: whoever reads it sees that it is being moved.  PAIR edge.to: read_hop(), is_told(). */
+    atomic_store_explicit(&edge->to, aim->to, memory_order_release);
+    atomic_store_explicit(&edge->flow, aim->flow, memory_order_release);
+    atomic_store_explicit(&edge->life, aim->life, memory_order_release);
+    atomic_store_explicit(&edge->heard, aim->heard, memory_order_release);
+}
+
 static void point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim,
     enum trp_edge_state state)
 {
@@ -394,9 +409,7 @@ static void point(struct troupe_actor *actor, uint64_t number, const struct trp_
     if (edge == NULL || !begin_move(edge, number, &word)) {
         return;
     }
-    /* release, both: whoever reads it sees that it is being moved.  PAIR edge.to: read_hop(). */
-    atomic_store_explicit(&edge->to, aim->to, memory_order_release);
-    atomic_store_explicit(&edge->life, aim->life, memory_order_release);
+    write_aim(edge, aim);
     move_on(edge, word, state);
 }
 
@@ -530,4 +543,67 @@ void trp_pressure_rest(struct troupe_actor *actor, uint64_t number)
         word = word_of(edge);
     } while (is_of(word, number) && state_of(word) != TRP_EDGE_RESTING &&
              !swap(edge, word, with_state(word, TRP_EDGE_RESTING)));
+}
+
+/* ---- words of flows ---- */
+
+uint64_t trp_pressure_aim(struct troupe_actor *self, uint64_t number, const struct trp_aim *aim)
+{
+    struct trp_edge *edge = trp_pressure_edge(self);
+    uint64_t word;
+    bool mine = begin_move(edge, number, &word);
+
+    trp_assert(mine);
+    write_aim(edge, aim);
+    move_on(edge, word, TRP_EDGE_RESTING);
+    return moved(word, TRP_EDGE_RESTING);
+}
+
+bool trp_pressure_stand(struct troupe_actor *self, uint64_t word)
+{
+    return swap(trp_pressure_edge(self), word, with_state(word, TRP_EDGE_LOOKING));
+}
+
+bool trp_pressure_stands(struct troupe_actor *self, uint64_t word)
+{
+    return word_of(trp_pressure_edge(self)) == with_state(word, TRP_EDGE_WAITING);
+}
+
+enum told {
+    TOLD_NOTHING,
+    TOLD_IT,      /* that is what it waits for */
+    TOLD_ANOTHER, /* that may change what others wait for */
+};
+
+/* What a word is to the edge as it is. */
+static enum told compare(const struct trp_edge *edge, troupe_pid by, uint64_t flow, uint32_t count)
+{
+    /* acquire, all: of one that is moved meanwhile we see that it is, when its word is swapped.  PAIR edge.to: write_aim(). */
+    troupe_pid to = atomic_load_explicit(&edge->to, memory_order_acquire);
+    uint64_t awaited = atomic_load_explicit(&edge->flow, memory_order_acquire);
+    uint32_t heard = atomic_load_explicit(&edge->heard, memory_order_acquire);
+
+    if (to == by && awaited == flow) {
+        return (int32_t)(count - heard) > 0 ? TOLD_IT : TOLD_NOTHING;
+    }
+    return (awaited & flow & TRP_EDGE_OPEN) != 0 ? TOLD_ANOTHER : TOLD_NOTHING;
+}
+
+bool trp_pressure_told(struct troupe_actor *actor, troupe_pid by, uint64_t flow, uint32_t count)
+{
+    struct trp_edge *edge = trp_pressure_edge(actor);
+    enum told told;
+    uint64_t word;
+
+    if (trp_likely(edge == NULL)) {
+        return false;
+    }
+    do {
+        word = word_of(edge);
+        told = state_of(word) != TRP_EDGE_NONE ? compare(edge, by, flow, count) : TOLD_NOTHING;
+        if (told == TOLD_NOTHING) {
+            return false;
+        }
+    } while (!swap(edge, word, moved(word, TRP_EDGE_RESTING)));
+    return told == TOLD_ANOTHER && stands(word);
 }
