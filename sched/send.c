@@ -686,7 +686,8 @@ static int try_send_as(
 
 int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg)
 {
-    return msg != NULL ? try_send_as(runtime, TROUPE_NOBODY, to, msg) : TROUPE_EINVAL;
+    return msg != NULL ? try_send_as(runtime, trp_blocking_stake(runtime).owner, to, msg)
+                       : TROUPE_EINVAL;
 }
 
 /* Of a wait on the thread of an actor, outside. */
@@ -746,8 +747,10 @@ int trp_send_wait_as(struct troupe_runtime *runtime, const struct trp_stake *sta
 int troupe_send_wait(
     struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
 {
+    struct trp_stake stake = trp_blocking_stake(runtime);
+
     if (msg == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
         return TROUPE_EINVAL;
     }
-    return trp_send_wait_as(runtime, &(struct trp_stake){.edge = 0}, to, msg, wait_ms);
+    return trp_send_wait_as(runtime, &stake, to, msg, wait_ms);
 }
