@@ -125,11 +125,17 @@ void trp_pressure_close(struct troupe_actor *self);
 TROUPE_CHECKED int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor,
     uint64_t number, const struct trp_aim *aim);
 
-/** The same under a lock of ours, under which nobody is called back: instead of a report *out_ring becomes true, and
- * trp_pressure_report() is due when the lock was given back.  That reports the ring, if it is there still. */
+/** A ring that was seen, to be reported; in a block of a pool. */
+struct trp_ring;
+
+/** The same under a lock of ours, under which nobody is called back: instead of a report *out_ring becomes the ring as it was seen,
+ * for trp_pressure_report() when the lock was given back; or NULL, also without memory for it. */
 TROUPE_CHECKED int trp_pressure_wait_quietly(struct trp_context *context,
-    struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim, bool *out_ring);
-void trp_pressure_report(struct trp_context *context, struct troupe_actor *actor);
+    struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim,
+    struct trp_ring **out_ring);
+
+/** Reports it, and frees it.  NULL: nothing. */
+void trp_pressure_report(struct trp_context *context, struct trp_ring *ring);
 
 /** The two halves of trp_pressure_wait(): the edge stands, and whether it may.  Between them whoever is entitled to may let it rest. */
 void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim);

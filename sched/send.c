@@ -84,7 +84,7 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
         trp_lock_take(&extra->lock);
         error = trp_place_through(context, actor, extra, &parcel);
         trp_lock_give(&extra->lock);
-        trp_place_report_ring(context, parcel.ringed);
+        trp_pressure_report(context, parcel.ring);
     }
     if (error == TROUPE_OK) {
         /* The reader may be through with it by now: then it tells that the queue is short when it has handled the next one. */

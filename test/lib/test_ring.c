@@ -1388,6 +1388,46 @@ Test(ring, who_is_told_of_one_may_send_through_the_alias_that_closed_it, .timeou
     }
 }
 
+/* As of a request that is placed under a lock: `a` waits for `b`, and `b` is about to wait for `a`. */
+Test(ring, one_that_was_seen_under_a_lock_is_reported_though_it_is_gone_since, .timeout = 20)
+{
+    struct member a, b;
+    struct trp_ring *ring = NULL;
+    struct troupe_actor *first, *second;
+    struct trp_visit visit;
+    struct stage stage;
+    uint64_t number_of_b;
+
+    stage_open_with(&stage,
+        &(struct troupe_runtime_options){.workers = TROUPE_NO_THREADS, .on_ring = TROUPE_RING_LOG});
+    join_stage(&stage, &a, &alpha, say_ok);
+    join_stage(&stage, &b, &beta, keep);
+    a.to = b.pid;
+    stage_tell(&stage, a.pid, do_call, &a);
+    STAGE_AWAIT(&stage, b.keeps);
+    cr_assert_eq(trp_context_enter(stage.runtime, &visit), TROUPE_OK);
+    first = trp_actor_find(stage.runtime, a.pid);
+    second = trp_actor_find(stage.runtime, b.pid);
+    cr_assert_eq(trp_pressure_open(visit.context, second, &number_of_b), TROUPE_OK);
+    cr_assert_eq(trp_pressure_wait_quietly(
+                     visit.context, second, number_of_b, &(struct trp_aim){.to = a.pid}, &ring),
+        TROUPE_OK);
+    cr_assert_not_null(ring);
+    trp_pressure_rest(
+        first, atomic_load(&atomic_load(&trp_actor_extra(first)->edge)->word) & TRP_EDGE_NUMBER);
+    trp_pressure_close(second);
+    cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_RING), 0);
+    trp_pressure_report(visit.context, ring);
+    trp_context_leave(&visit);
+    cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_RING), 1);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_RING].count, 2);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_RING].pid, b.pid);
+    cr_assert(strstr(stage.text[TROUPE_REPORT_RING], "-> beta") != NULL);
+    stage_do(&stage, b.pid, do_drop, &b);
+    STAGE_AWAIT(&stage, a.done);
+    stage_close(&stage);
+}
+
 Test(ring, who_would_close_one_fails_if_that_is_wanted, .timeout = 60)
 {
     FOR_EACH_KIND(i)
