@@ -37,7 +37,7 @@
  * one that was told meanwhile does not stand.  A producer that waits for one subscriber hears the others as well, and one of
  * them may get what it waits for: so what any of them says lets it rest.  That may come too late, so it is woken, and aims again.
  *
- * Model: test/model/ring.pml.  Interleavings: test/explore/part_pressure.c.
+ * Models: test/model/ring.pml, and full.pml.  Interleavings: test/explore/part_pressure.c.
  */
 #ifndef TRP_PRESSURE_H
 #define TRP_PRESSURE_H

@@ -19,7 +19,7 @@ typedef int (*part_fn)(struct troupe_actor *self, struct part *part);
 
 struct part {
     part_fn play;
-    troupe_pid pid;
+    _Atomic troupe_pid pid;
     struct part *first; /* others that it knows */
     struct part *second;
     struct troupe_flow flow;
