@@ -37,8 +37,11 @@ struct part {
 static int part_main(struct troupe_actor *self, const void *arg)
 {
     struct part *part = (struct part *)(uintptr_t)arg;
-    int status = part->play(self, part);
+    int status;
 
+    /* Before whoever spawned it knows. */
+    part->pid = troupe_self(self);
+    status = part->play(self, part);
     snprintf(part->text, sizeof part->text, "%s", troupe_deadlock_text(self));
     part->status = status;
     part->done = true;
