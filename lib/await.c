@@ -23,6 +23,7 @@ struct wait {
     const struct troupe_job *job;      /* what it waits for, besides the record; or NULL */
     const struct troupe_io *io;        /* the same */
     const struct trp_await_told *told; /* the same */
+    uint64_t edge;                     /* of that: number of the record (pressure.h) */
     troupe_ref ref;                    /* of the monitor whose notice it waits for; or 0 */
     const struct trp_timer *record;    /* what it waits for; NULL: nothing but messages */
     uint64_t serial;                   /* of the record */
@@ -794,12 +795,54 @@ static bool look_for_told(struct troupe_actor *self, const struct wait *wait, st
     return told->is_over(told->arg);
 }
 
+/* Nothing is there up to `at`: from here on everybody can see whom it waits for.  TROUPE_EDEADLK; TROUPE_EBUSY: something has
+ * come meanwhile. */
+static int publish(
+    struct troupe_actor *self, const struct wait *wait, const struct trp_node *at, uint64_t *word)
+{
+    struct trp_aim aim;
+
+    if (*word != 0 && trp_pressure_stands(self, *word)) {
+        return TROUPE_OK;
+    }
+    if (!wait->told->aim(wait->told->arg, &aim)) {
+        return TROUPE_OK;
+    }
+    *word = trp_pressure_aim(self, wait->edge, &aim);
+    (void)trp_mailbox_meet(&self->mailbox);
+    if (trp_mailbox_newest(&self->mailbox) != at) {
+        return TROUPE_OK;
+    }
+    return trp_pressure_stand(self, *word)
+               ? trp_pressure_look(trp_context_of(self), self, wait->edge)
+               : TROUPE_EBUSY;
+}
+
+/* Until it is over, or its time is.  TROUPE_EDEADLK. */
+static int follow_told(struct troupe_actor *self, struct wait *wait, struct trp_node *at)
+{
+    uint64_t word = 0;
+
+    while (!look_for_told(self, wait, &at) && !wait->over) {
+        int error = publish(self, wait, at, &word);
+
+        if (error == TROUPE_EDEADLK) {
+            return error;
+        }
+        if (error == TROUPE_OK) {
+            trp_wait_behind(self, at);
+        }
+    }
+    return TROUPE_OK;
+}
+
 int trp_await_told(
     struct troupe_actor *self, const struct trp_await_told *told, struct trp_patience *patience)
 {
     struct wait wait = {.told = told};
     struct trp_node *at = self->head;
     bool over = look_for_told(self, &wait, &at);
+    int error;
 
     if (!over && patience->wait_ms == 0) {
         /* Who asks again and again must not keep others from running. */
@@ -809,12 +852,17 @@ int trp_await_told(
     if (over) {
         return TROUPE_OK;
     }
-    TROUPE_TRY(arm_until(self, &wait, until(self, patience->wait_ms)));
-    while (!look_for_told(self, &wait, &at) && !wait.over) {
-        trp_wait_behind(self, at);
+    TROUPE_TRY(trp_wait_open(self, &wait.edge));
+    error = arm_until(self, &wait, until(self, patience->wait_ms));
+    if (error == TROUPE_OK) {
+        error = follow_told(self, &wait, at);
     }
+    trp_pressure_close(self);
     if (!wait.over) {
         end_time(self, &wait);
+    }
+    if (error < 0) {
+        return unless_it_fails(self, error);
     }
     return told->is_over(told->arg) ? TROUPE_OK : wait.status;
 }

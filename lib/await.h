@@ -24,11 +24,13 @@ TROUPE_CHECKED int trp_await_ready(struct troupe_actor *self, struct troupe_io *
 struct trp_await_told {
     trp_match_fn matches;             /* whether a message has to do with it */
     bool (*is_over)(const void *arg); /* whether there is nothing to wait for any more */
+    /* for which word of a flow it waits, if there is one that nobody but its sender can make it do without (pressure.h) */
+    bool (*aim)(const void *arg, struct trp_aim *out_aim);
     const void *arg;
 };
 
 /** Waits until `told` is over, and opens what has to do with it, whatever was queued before included.  No callback of the
- * user's may come of that.  TROUPE_ETIMEDOUT; TROUPE_ENOMEM, TROUPE_ELIMIT: with a limit. */
+ * user's may come of that.  TROUPE_ETIMEDOUT; TROUPE_EDEADLK: that would close a ring; TROUPE_ENOMEM; TROUPE_ELIMIT: with a limit. */
 TROUPE_CHECKED int trp_await_told(
     struct troupe_actor *self, const struct trp_await_told *told, struct trp_patience *patience);
 

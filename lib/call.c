@@ -490,7 +490,8 @@ static void close_request(struct troupe_actor *self, struct troupe_message *requ
 static void deliver(struct trp_context *context, troupe_pid to, struct troupe_message *answer)
 {
     bool foreign = (trp_message_extension(answer)->flags & TRP_CALL_FOREIGN) != 0;
-    struct troupe_actor *caller = foreign ? NULL : trp_actor_find(context->runtime, to);
+    /* Of a foreign thread: that for which it acts, if it does. */
+    struct troupe_actor *caller = trp_actor_find(context->runtime, to);
 
     answer->kind = TRP_MESSAGE_REPLY;
     if (caller != NULL) {
@@ -500,8 +501,10 @@ static void deliver(struct trp_context *context, troupe_pid to, struct troupe_me
             /* First: what whoever answers does next sees that this one waits no longer. */
             trp_pressure_rest(caller, edge);
         }
-        trp_send_reserved(context, caller, answer);
-        return;
+        if (trp_likely(!foreign)) {
+            trp_send_reserved(context, caller, answer);
+            return;
+        }
     }
     trp_count(&context->counters.sent, 1);
     if (foreign && trp_foreign_answer(answer)) {

@@ -111,15 +111,26 @@ struct troupe_message *trp_flow_word(
     return word;
 }
 
-void trp_flow_send(struct troupe_actor *self, troupe_pid to, struct troupe_message *word)
+/* The word number `count` of `flow` was sent. */
+static void note_told(
+    struct troupe_actor *self, struct troupe_actor *to, uint64_t flow, uint32_t count)
+{
+    if (trp_unlikely(trp_pressure_told(to, trp_actor_pid(self), flow, count))) {
+        trp_actor_signal(trp_context_of(self), to, TRP_SIGNAL_ROOM);
+    }
+}
+
+void trp_flow_send(struct troupe_actor *self, troupe_pid to, struct troupe_message *word,
+    uint64_t flow, uint32_t count)
 {
     struct troupe_actor *actor = trp_actor_find(self->runtime, to);
 
-    if (actor != NULL) {
-        trp_send_reserved(trp_context_of(self), actor, word);
-    } else {
+    if (actor == NULL) {
         trp_flow_discard(self, word);
+        return;
     }
+    trp_send_reserved(trp_context_of(self), actor, word);
+    note_told(self, actor, flow, count);
 }
 
 static void discard_items(struct trp_context *context, struct trp_chain *chain)
@@ -148,12 +159,13 @@ void trp_flow_discard_parcels(struct troupe_actor *self, struct trp_chain *chain
 void trp_flow_discard(struct troupe_actor *self, struct troupe_message *word)
 {
     if (word != NULL) {
-        trp_flow_retire(trp_context_of(self), word);
+        trp_flow_retire(trp_context_of(self), self, word);
     }
 }
 
-/* Nobody has taken it: it becomes the answer.  False: nobody waits for that either. */
-static bool refuse(struct trp_context *context, struct troupe_message *msg)
+/* Nobody has taken it: it becomes the answer, and the first word that comes back.  False: nobody waits for that either. */
+static bool refuse(
+    struct trp_context *context, struct troupe_actor *self, struct troupe_message *msg)
 {
     struct trp_flow_subscribe wish = *(const struct trp_flow_subscribe *)trp_message_body(msg);
     struct troupe_actor *asker = trp_actor_find(context->runtime, msg->sender);
@@ -165,12 +177,16 @@ static bool refuse(struct trp_context *context, struct troupe_message *msg)
     *(struct trp_flow_end *)trp_message_body(msg) = (struct trp_flow_end){
         .number = wish.number, .status = wish.status < 0 ? wish.status : TROUPE_EGONE};
     trp_send_reserved(context, asker, msg);
+    if (self != NULL) {
+        note_told(self, asker, trp_flow_down(wish.number), 1);
+    }
     return true;
 }
 
-void trp_flow_retire(struct trp_context *context, struct troupe_message *msg)
+void trp_flow_retire(
+    struct trp_context *context, struct troupe_actor *self, struct troupe_message *msg)
 {
-    if (msg->type == &trp_flow_subscribe_type && refuse(context, msg)) {
+    if (msg->type == &trp_flow_subscribe_type && refuse(context, self, msg)) {
         return;
     }
     if (msg->type == &trp_flow_parcel_type) {

@@ -21,6 +21,9 @@
  * that nobody takes becomes the END itself, in trp_flow_retire().  What waits in a tap waits in its parcel, so that sending it
  * later needs none either.
  *
+ * Who waits for the other's next word publishes an edge to it (pressure.h, await.h).  So each side counts what it says to the
+ * other, and what it hears: it lets the other's edge rest that waits for a word which it has sent.
+ *
  * An actor's flows hang on its cleanups: troupe_defer() ends them, and they are found there.  The extra block has no room
  * for them, and few actors have any.
  */
@@ -123,6 +126,8 @@ struct trp_tap {
     uint32_t credit; /* 0 as long as anything waits */
     uint32_t buffer;
     uint32_t missed; /* behind all that waits */
+    uint32_t told;   /* words that were sent to it */
+    uint32_t heard;  /* words that came from it, since it was made */
     enum troupe_flow_policy policy;
     uint32_t waiting_count;
     struct trp_chain waiting;   /* parcels of one item each */
@@ -143,6 +148,8 @@ struct trp_inlet {
     uint32_t queued;
     uint32_t owed;          /* credit to be granted again */
     uint32_t missed;        /* before the item that is lent, or the end */
+    uint32_t told;          /* words that were sent to the producer, since it subscribed */
+    uint32_t heard;         /* words that came from it */
     struct trp_chain items; /* while they are here `sender` says how many were missed before them */
     struct troupe_message *current; /* the item that is lent, unless it was kept */
     bool lent;                      /* one is in the user's hands */
@@ -169,8 +176,22 @@ uint64_t trp_flow_number(struct trp_flows *flows);
 struct troupe_message *trp_flow_word(
     struct troupe_actor *self, const struct troupe_type *type, size_t size);
 
-/** Sends a word to `to`; it ends if nobody is there. */
-void trp_flow_send(struct troupe_actor *self, troupe_pid to, struct troupe_message *word);
+/** Sends the word number `count` of `flow`, which is trp_flow_down() or trp_flow_up(), to `to`; it ends if nobody is there.  Who
+ * waits for it waits no longer. */
+void trp_flow_send(struct troupe_actor *self, troupe_pid to, struct troupe_message *word,
+    uint64_t flow, uint32_t count);
+
+/** What is waited for (pressure.h): what a producer says to the subscription that its subscriber has numbered so; and what the
+ * subscriber says.  A producer that waits hears all its subscribers. */
+static inline uint64_t trp_flow_down(uint64_t number)
+{
+    return number << 1;
+}
+
+static inline uint64_t trp_flow_up(uint64_t number)
+{
+    return number << 1 | TRP_EDGE_OPEN;
+}
 
 /** Ends a word that was not sent, and what is in it. */
 void trp_flow_discard(struct troupe_actor *self, struct troupe_message *word);
@@ -205,8 +226,9 @@ static inline uint64_t trp_flow_tap_key(troupe_pid subscriber, uint64_t number)
 /** A message of kind FLOW was dequeued by `self`. */
 int trp_flow_open(struct troupe_actor *self, struct troupe_message *msg);
 
-/** The block of such a message is out of every queue. */
-void trp_flow_retire(struct trp_context *context, struct troupe_message *msg);
+/** The block of such a message is out of every queue.  `self`: as for struct trp_hooks. */
+void trp_flow_retire(
+    struct trp_context *context, struct troupe_actor *self, struct troupe_message *msg);
 
 /* ---- for topic.c ---- */
 
@@ -223,6 +245,9 @@ struct trp_outlet *trp_outlet_find_own(struct troupe_actor *self, struct troupe_
 
 /** How many items it takes now. */
 uint32_t trp_outlet_room(const struct trp_outlet *outlet);
+
+/** A tap without which it takes none; NULL: there is none, or it does not wait for those that are there. */
+const struct trp_tap *trp_outlet_awaited(const struct trp_outlet *outlet);
 
 /** No more items; taps that have all get their END. */
 void trp_outlet_end(struct trp_flows *flows, struct trp_outlet *outlet, int status);

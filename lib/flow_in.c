@@ -62,6 +62,13 @@ void trp_inlet_free(struct trp_flows *flows, struct trp_inlet *inlet)
     trp_memory_free(trp_runtime_memory(flows->self->runtime), inlet, sizeof *inlet);
 }
 
+static void tell_producer(
+    struct trp_flows *flows, struct trp_inlet *inlet, struct troupe_message *word)
+{
+    trp_flow_send(
+        flows->self, inlet->flow.producer, word, trp_flow_up(inlet->number), ++inlet->told);
+}
+
 /* The last word to the producer. */
 static void say_goodbye(struct trp_flows *flows, struct trp_inlet *inlet, int status)
 {
@@ -72,7 +79,7 @@ static void say_goodbye(struct trp_flows *flows, struct trp_inlet *inlet, int st
         inlet->cancel = NULL;
         *(struct trp_flow_cancel *)trp_message_body(word) =
             (struct trp_flow_cancel){.number = inlet->number, .status = status};
-        trp_flow_send(flows->self, inlet->flow.producer, word);
+        tell_producer(flows, inlet, word);
     }
 }
 
@@ -108,7 +115,7 @@ static void send_credit(
     inlet->granted += count;
     *(struct trp_flow_credit *)trp_message_body(word) =
         (struct trp_flow_credit){.number = inlet->number, .count = count};
-    trp_flow_send(flows->self, inlet->flow.producer, word);
+    tell_producer(flows, inlet, word);
 }
 
 /* Grants again what was handled, when that is half a window.  Without memory it is tried again with the next item; when there
@@ -282,6 +289,7 @@ int trp_inlet_open_parcel(struct trp_flows *flows, struct troupe_message *msg)
     if (inlet == NULL) {
         return TRP_OPEN_LATE;
     }
+    inlet->heard++;
     take_in(inlet, parcel);
     return give_out(flows, inlet);
 }
@@ -294,6 +302,7 @@ int trp_inlet_open_end(struct trp_flows *flows, struct troupe_message *msg)
     if (inlet == NULL || inlet->ended) {
         return TROUPE_OK;
     }
+    inlet->heard++;
     inlet->ended = true;
     inlet->status = end->status;
     inlet->end_missed = end->missed;
@@ -376,7 +385,7 @@ static int subscribe(struct trp_flows *flows, struct troupe_flow flow,
     }
     trp_trie_insert(&flows->inlets, &inlet->node, trp_trie_mix(inlet->number));
     flows->count++;
-    trp_flow_send(self, flow.producer, ask);
+    trp_flow_send(self, flow.producer, ask, trp_flow_up(inlet->number), 0);
     *out_inlet = inlet;
     return TROUPE_OK;
 }
@@ -537,10 +546,20 @@ static bool has_come(const void *arg)
     return inlet->queued > 0 || inlet->ended;
 }
 
+/* The producer alone says more. */
+static bool aim_at_producer(const void *arg, struct trp_aim *out_aim)
+{
+    const struct trp_inlet *inlet = arg;
+
+    *out_aim = (struct trp_aim){
+        .to = inlet->flow.producer, .flow = trp_flow_down(inlet->number), .heard = inlet->heard};
+    return true;
+}
+
 static int await_item(struct troupe_actor *self, struct trp_inlet *inlet, int wait_ms)
 {
     struct trp_patience patience = {.wait_ms = wait_ms};
-    struct trp_await_told told = {concerns, has_come, inlet};
+    struct trp_await_told told = {concerns, has_come, aim_at_producer, inlet};
 
     if (has_come(inlet)) {
         if (trp_wait_may(self)) {

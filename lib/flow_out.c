@@ -77,6 +77,26 @@ struct trp_tap *trp_tap_find(struct trp_flows *flows, troupe_pid subscriber, uin
     return node != NULL ? trp_container_of(node, struct trp_tap, node) : NULL;
 }
 
+/* How many items a tap that is waited for takes now. */
+static uint32_t room_of(const struct trp_tap *tap)
+{
+    uint32_t most = tap->credit + tap->buffer;
+
+    return most > tap->waiting_count ? most - tap->waiting_count : 0;
+}
+
+const struct trp_tap *trp_outlet_awaited(const struct trp_outlet *outlet)
+{
+    for (struct trp_list *at = outlet->taps.next; !is_end(&outlet->taps, at); at = at->next) {
+        const struct trp_tap *tap = tap_of(at);
+
+        if (tap->policy == TROUPE_FLOW_WAIT && room_of(tap) == 0) {
+            return tap;
+        }
+    }
+    return NULL;
+}
+
 uint32_t trp_outlet_room(const struct trp_outlet *outlet)
 {
     uint32_t room = UINT32_MAX;
@@ -87,10 +107,10 @@ uint32_t trp_outlet_room(const struct trp_outlet *outlet)
     }
     for (struct trp_list *at = outlet->taps.next; !is_end(&outlet->taps, at); at = at->next) {
         const struct trp_tap *tap = tap_of(at);
-        uint32_t most = tap->credit + tap->buffer;
-        uint32_t more = most > tap->waiting_count ? most - tap->waiting_count : 0;
 
         if (tap->policy == TROUPE_FLOW_WAIT) {
+            uint32_t more = room_of(tap);
+
             waits = true;
             room = more < room ? more : room;
         }
@@ -124,6 +144,12 @@ static void free_tap(struct trp_flows *flows, struct trp_tap *tap)
     trp_memory_free(trp_runtime_memory(self->runtime), tap, sizeof *tap);
 }
 
+static void tell_subscriber(
+    struct trp_flows *flows, struct trp_tap *tap, struct troupe_message *word)
+{
+    trp_flow_send(flows->self, tap->subscriber, word, trp_flow_down(tap->number), ++tap->told);
+}
+
 /* The last word to a subscriber. */
 static void end_tap(struct trp_flows *flows, struct trp_tap *tap, int status)
 {
@@ -133,7 +159,7 @@ static void end_tap(struct trp_flows *flows, struct trp_tap *tap, int status)
     tap->end = NULL;
     *(struct trp_flow_end *)trp_message_body(word) =
         (struct trp_flow_end){.number = tap->number, .status = status, .missed = tap->missed};
-    trp_flow_send(flows->self, tap->subscriber, word);
+    tell_subscriber(flows, tap, word);
     free_tap(flows, tap);
 }
 
@@ -205,7 +231,7 @@ static void send_parcel(struct trp_flows *flows, struct trp_tap *tap, struct tro
     trp_assert(count <= tap->credit);
     tap->credit -= count;
     tap->outlet->facts.sent += count;
-    trp_flow_send(flows->self, tap->subscriber, word);
+    tell_subscriber(flows, tap, word);
 }
 
 /* Adds what is in `more`, of one item, to `word`. */
@@ -342,6 +368,7 @@ int trp_outlet_open_credit(struct trp_flows *flows, struct troupe_message *msg)
         return TROUPE_OK;
     }
     outlet = tap->outlet;
+    tap->heard++;
     tap->credit += credit->count;
     trp_assert(tap->credit <= tap->window);
     send_waiting(flows, tap);

@@ -363,12 +363,25 @@ static bool has_room(const void *arg)
     return trp_outlet_room(((const struct room_wait *)arg)->outlet) > 0;
 }
 
+/* A subscriber without which there is none.  Without any, anybody might subscribe. */
+static bool aim_at_subscriber(const void *arg, struct trp_aim *out_aim)
+{
+    const struct trp_tap *tap = trp_outlet_awaited(((const struct room_wait *)arg)->outlet);
+
+    if (tap == NULL) {
+        return false;
+    }
+    *out_aim = (struct trp_aim){
+        .to = tap->subscriber, .flow = trp_flow_up(tap->number), .heard = tap->heard};
+    return true;
+}
+
 /* Until the flow has room. */
 static int await_room(struct troupe_actor *self, struct troupe_flow flow, int wait_ms)
 {
     struct trp_patience patience = {.wait_ms = wait_ms};
     struct room_wait wait = {.outlet = trp_outlet_find_own(self, flow), .flows = trp_flow_of(self)};
-    struct trp_await_told told = {concerns_room, has_room, &wait};
+    struct trp_await_told told = {concerns_room, has_room, aim_at_subscriber, &wait};
 
     if (wait.outlet == NULL) {
         return TROUPE_ENOENT;

@@ -12,6 +12,9 @@
  * Who finds n + 1 has a late answer.  A thread that finds ANSWERED waits until it is told, however late it is: whoever set the
  * bit is about to write to its stack.
  *
+ * In a job it is the call of the actor that the job acts for, whose record (pressure.h) leads to whoever has the request, as that of
+ * a call of its own does.
+ *
  * No wake-up is lost: the thread reads its event, then meets the other side in the serial, by a read-modify-write that changes
  * nothing; the other side sets the bit, then moves the event on.  Whoever is second at the serial knows what the first did.
  */
@@ -120,6 +123,7 @@ struct call {
     struct troupe_message *request; /* until it is sent */
     struct asker asker;
     struct trp_terms terms;
+    struct trp_stake stake; /* of the actor whose job this thread runs, if it does */
 };
 
 /* Makes the record and the request. */
@@ -188,8 +192,12 @@ static int submit(struct call *call, troupe_pid to, int timeout_ms)
     atomic_init(&call->asker.told, false);
     call->record->context = &call->asker;
     trp_call_mark(call->request, call->record, &call->terms);
-    error = call->terms.system ? place(call, to)
-                               : troupe_send_wait(call->runtime, to, call->request, timeout_ms);
+    call->request->sender = call->stake.owner;
+    /* release: as in trp_timer_create().  PAIR timer.edge: trp_send_edge(). */
+    atomic_store_explicit(&call->record->edge, call->stake.edge, memory_order_release);
+    error = call->terms.system
+                ? place(call, to)
+                : trp_send_wait_as(call->runtime, &call->stake, to, call->request, timeout_ms);
     if (error == TROUPE_OK) {
         call->request = NULL;
     }
@@ -201,10 +209,15 @@ static int submit(struct call *call, troupe_pid to, int timeout_ms)
 static int overdue(const struct call *call, troupe_pid to, uint64_t bits)
 {
     struct trp_visit visit;
+    struct troupe_actor *actor;
     int status;
 
     TROUPE_TRY(trp_context_enter(call->runtime, &visit));
     status = trp_call_overdue(call->runtime, to, bits);
+    actor = trp_actor_find(call->runtime, call->stake.owner);
+    if (actor != NULL) {
+        trp_pressure_rest(actor, call->stake.edge);
+    }
     trp_context_leave(&visit);
     return status;
 }
@@ -256,6 +269,7 @@ struct troupe_message *trp_foreign_ask(struct troupe_runtime *runtime, troupe_pi
     call.terms.deadline_ms = timeout_ms == TROUPE_FOREVER
                                  ? TRP_NEVER
                                  : trp_timer_due(trp_port_now_ns(), (uint64_t)timeout_ms);
+    call.stake = trp_blocking_stake(runtime);
     *out_error = prepare(&call, type, body);
     if (*out_error < 0) {
         return NULL;

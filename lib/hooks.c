@@ -52,7 +52,7 @@ static void hooks_retire(
         trp_job_retire(self, msg);
         break;
     case TRP_MESSAGE_FLOW:
-        trp_flow_retire(context, msg);
+        trp_flow_retire(context, self, msg);
         break;
     default:
         trp_call_retire(context, self, msg);

@@ -117,10 +117,23 @@ static bool finish(struct troupe_job *job, int status)
     return wanted;
 }
 
+/* What this thread runs. */
+static _Thread_local const struct troupe_job *job_here;
+
+struct trp_stake trp_blocking_stake(const struct troupe_runtime *runtime)
+{
+    return job_here != NULL && job_here->runtime == runtime
+               ? (struct trp_stake){.owner = job_here->pid, .edge = job_here->edge}
+               : (struct trp_stake){.owner = TROUPE_NOBODY};
+}
+
 void trp_blocking_run(struct troupe_job *job)
 {
-    int status = job->fn(job, job->arg);
+    int status;
 
+    job_here = job;
+    status = job->fn(job, job->arg);
+    job_here = NULL;
     if (!finish(job, status)) {
         trp_blocking_dispose(job);
     }

@@ -210,6 +210,9 @@ struct trp_stake {
     uint64_t edge;
 };
 
+/** That of the job which this thread runs, if its actor is one of `runtime`; otherwise of nobody. */
+struct trp_stake trp_blocking_stake(const struct troupe_runtime *runtime);
+
 /** As troupe_send_wait(), from a thread that acts for the actor stake->owner, or for nobody. */
 TROUPE_CHECKED int trp_send_wait_as(struct troupe_runtime *runtime, const struct trp_stake *stake,
     troupe_pid to, struct troupe_message *msg, int wait_ms);

@@ -21,26 +21,20 @@ uint64_t trp_place_edge(const struct troupe_message *request)
 }
 
 int trp_place_point_edge(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, uint64_t edge, troupe_pid *out_asker)
+    const struct troupe_message *request, uint64_t edge, struct trp_ring **out_ring)
 {
     struct troupe_actor *asker = trp_table_find(&context->runtime->table, request->sender);
     struct trp_aim receiver = {.to = trp_actor_pid(actor)};
-    bool ring = false;
-    int error;
 
     if (asker == NULL) {
         return TROUPE_OK;
     }
-    if (out_asker == NULL) {
-        return trp_pressure_wait(context, asker, edge, &receiver);
-    }
-    error = trp_pressure_wait_quietly(context, asker, edge, &receiver, &ring);
-    *out_asker = ring ? request->sender : TROUPE_NOBODY;
-    return error;
+    return out_ring == NULL ? trp_pressure_wait(context, asker, edge, &receiver)
+                            : trp_pressure_wait_quietly(context, asker, edge, &receiver, out_ring);
 }
 
 int trp_place_point_request(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, troupe_pid *out_asker)
+    const struct troupe_message *request, struct trp_ring **out_ring)
 {
     uint64_t edge = trp_place_edge(request);
     int error;
@@ -48,21 +42,11 @@ int trp_place_point_request(struct trp_context *context, struct troupe_actor *ac
     if (trp_likely(edge == 0)) {
         return TROUPE_OK;
     }
-    error = trp_place_point_edge(context, actor, request, edge, out_asker);
+    error = trp_place_point_edge(context, actor, request, edge, out_ring);
     if (error < 0) {
         trp_charge_take_back(&actor->charge, 1, trp_message_weight(request));
     }
     return error;
-}
-
-void trp_place_report_ring(struct trp_context *context, troupe_pid asker)
-{
-    struct troupe_actor *actor =
-        asker != TROUPE_NOBODY ? trp_table_find(&context->runtime->table, asker) : NULL;
-
-    if (actor != NULL) {
-        trp_pressure_report(context, actor);
-    }
 }
 
 void trp_place_point_back(struct trp_context *context, const struct troupe_message *request)
@@ -304,7 +288,7 @@ int trp_place_through(struct trp_context *context, struct troupe_actor *actor,
     parcel->bytes = trp_admit_weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(actor, extra, parcel));
     if (!batch) {
-        TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ringed));
+        TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ring));
     }
     last = last_of(parcel->first, parcel->count);
     trp_admit_stamp(context, actor, &parcel->first, &last, parcel->count);
@@ -347,7 +331,7 @@ int trp_place_enter(struct trp_context *context, struct troupe_actor *actor,
         return TROUPE_EFULL;
     }
     TROUPE_TRY(admit(actor, extra, parcel));
-    TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ringed));
+    TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ring));
     trp_admit_stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;
     return TROUPE_OK;
@@ -356,7 +340,7 @@ int trp_place_enter(struct trp_context *context, struct troupe_actor *actor,
 void trp_place_entered(
     struct trp_context *context, struct troupe_actor *actor, const struct trp_parcel *parcel)
 {
-    trp_place_report_ring(context, parcel->ringed);
+    trp_pressure_report(context, parcel->ring);
     trp_admit_tell(actor);
     trp_count(&context->counters.sent, 1);
     if (trp_pid_is_alias(parcel->to)) {

@@ -37,23 +37,22 @@ uint64_t trp_place_edge(const struct troupe_message *request);
  * A request is about to be placed at `actor`: whoever waits for its answer waits for that one from here on.  TROUPE_EDEADLK:
  * that would close a ring.
  *
- * `out_asker`: under a lock, where a ring is not reported: whose it is, or TROUPE_NOBODY; then trp_place_report_ring() is due when
- * the lock was given back.  Or NULL.
+ * `out_ring`: under a lock, where a ring is not reported: as of trp_pressure_wait_quietly(), for trp_pressure_report() when the lock
+ * was given back.  Or NULL.
  */
 TROUPE_CHECKED int trp_place_point_edge(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, uint64_t edge, troupe_pid *out_asker);
-void trp_place_report_ring(struct trp_context *context, troupe_pid asker);
+    const struct troupe_message *request, uint64_t edge, struct trp_ring **out_ring);
 
 /** The same of one that was admitted: if it is refused now its room was given back. */
 TROUPE_CHECKED int trp_place_point_request(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, troupe_pid *out_asker);
+    const struct troupe_message *request, struct trp_ring **out_ring);
 
 /** The same of any message. */
 static inline TROUPE_CHECKED int trp_place_point(struct trp_context *context,
-    struct troupe_actor *actor, const struct troupe_message *msg, troupe_pid *out_asker)
+    struct troupe_actor *actor, const struct troupe_message *msg, struct trp_ring **out_ring)
 {
     return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION)
-               ? trp_place_point_request(context, actor, msg, out_asker)
+               ? trp_place_point_request(context, actor, msg, out_ring)
                : TROUPE_OK;
 }
 
@@ -84,9 +83,9 @@ struct trp_parcel {
     uint32_t lane; /* by a waiter: where it will stand */
     bool waited;   /* by a waiter whose turn it is */
     struct trp_passage passage;
-    bool scheduled;    /* we own the token: it is to be queued */
-    bool signalled;    /* it is to be told that something goes before its queue */
-    troupe_pid ringed; /* whose wait closes a ring, which is to be reported; or TROUPE_NOBODY */
+    bool scheduled;        /* we own the token: it is to be queued */
+    bool signalled;        /* it is to be told that something goes before its queue */
+    struct trp_ring *ring; /* to be reported; or NULL */
 };
 
 /**

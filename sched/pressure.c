@@ -99,14 +99,19 @@ static bool begin_move(struct trp_edge *edge, uint64_t number, uint64_t *out_wor
     return true;
 }
 
-/* MOVING -> `state`, as another edge than before. */
-static void move_on(struct trp_edge *edge, uint64_t word, enum trp_edge_state state)
+/* As another edge than before. */
+static uint64_t moved(uint64_t word, enum trp_edge_state state)
 {
     uint64_t moves = (word + TRP_EDGE_MOVE) & TRP_EDGE_MOVES;
 
+    return (word & TRP_EDGE_NUMBER) | moves | state;
+}
+
+/* MOVING -> `state`, as another edge than before. */
+static void move_on(struct trp_edge *edge, uint64_t word, enum trp_edge_state state)
+{
     /* release: where it leads, and the text.  PAIR edge.word: word_of(). */
-    atomic_store_explicit(
-        &edge->word, (word & TRP_EDGE_NUMBER) | moves | state, memory_order_release);
+    atomic_store_explicit(&edge->word, moved(word, state), memory_order_release);
 }
 
 struct trp_edge *trp_pressure_edge(struct troupe_actor *actor)
@@ -337,17 +342,17 @@ static const char *name_of(struct troupe_runtime *runtime, troupe_pid pid)
 }
 
 /* "a (64000001) -> b (64000002) -> a". */
-static void describe(struct troupe_runtime *runtime, const struct way *way, char *text)
+static void describe(struct troupe_runtime *runtime, const struct way *way, char *text, size_t size)
 {
     size_t at = 0;
 
-    for (unsigned i = 0; i < way->count && at < TEXT_SIZE; i++) {
-        at += (size_t)snprintf(text + at, TEXT_SIZE - at, "%s (%llx) -> ",
+    for (unsigned i = 0; i < way->count && at < size; i++) {
+        at += (size_t)snprintf(text + at, size - at, "%s (%llx) -> ",
             name_of(runtime, way->hops[i].pid), (unsigned long long)way->hops[i].pid);
     }
-    if (at < TEXT_SIZE) {
-        (void)snprintf(text + at, TEXT_SIZE - at, "%s",
-            way->closed ? name_of(runtime, way->hops[0].pid) : "...");
+    if (at < size) {
+        (void)snprintf(
+            text + at, size - at, "%s", way->closed ? name_of(runtime, way->hops[0].pid) : "...");
     }
 }
 
@@ -358,38 +363,80 @@ static void keep_text(struct trp_context *context, struct trp_edge *edge, const 
         edge->text = trp_pool_alloc(&context->pool, TEXT_CLASS);
     }
     if (edge->text != NULL) {
-        describe(context->runtime, way, edge->text);
+        describe(context->runtime, way, edge->text, TEXT_SIZE);
     }
 }
 
-static void report(struct trp_context *context, struct troupe_actor *actor, const struct way *way)
+/* One that is let be, as it was seen. */
+struct trp_ring {
+    troupe_pid pid;    /* who closes it */
+    const char *actor; /* its behaviour's name */
+    uint64_t count;
+    char text[TEXT_SIZE - 3 * sizeof(uint64_t)];
+};
+
+#define RING_CLASS trp_pool_class(sizeof(struct trp_ring))
+
+static void fill_ring(struct trp_context *context, const struct troupe_actor *actor,
+    const struct way *way, struct trp_ring *ring)
 {
-    struct troupe_report event = {.kind = TROUPE_REPORT_RING,
-        .pid = trp_actor_pid(actor),
-        .actor = actor->behaviour->name,
-        .count = way->count};
+    ring->pid = trp_actor_pid(actor);
+    ring->actor = actor->behaviour->name;
+    ring->count = way->count;
+    describe(context->runtime, way, ring->text, sizeof ring->text);
+}
 
-    if (trp_report_is_wanted(context->runtime)) {
-        char text[TEXT_SIZE];
+static struct trp_ring *keep_ring(
+    struct trp_context *context, const struct troupe_actor *actor, const struct way *way)
+{
+    struct trp_ring *ring =
+        trp_report_is_wanted(context->runtime) ? trp_pool_alloc(&context->pool, RING_CLASS) : NULL;
 
-        describe(context->runtime, way, text);
-        trp_report_event(context->runtime, &event, "closes a ring of waits: %s", text);
+    if (ring != NULL) {
+        fill_ring(context, actor, way, ring);
+    }
+    return ring;
+}
+
+static void report(struct troupe_runtime *runtime, const struct trp_ring *ring)
+{
+    struct troupe_report event = {
+        .kind = TROUPE_REPORT_RING, .pid = ring->pid, .actor = ring->actor, .count = ring->count};
+
+    trp_report_event(runtime, &event, "closes a ring of waits: %s", ring->text);
+}
+
+void trp_pressure_report(struct trp_context *context, struct trp_ring *ring)
+{
+    if (ring != NULL) {
+        report(context->runtime, ring);
+        trp_pool_free(&context->pool, ring, RING_CLASS);
     }
 }
 
-/* It is the victim.  `out_ring`: as of trp_pressure_wait_quietly(), or NULL. */
+/* It is let be, and that is known.  `out_ring`: as of trp_pressure_wait_quietly(), or NULL. */
+static void let_be(struct trp_context *context, struct troupe_actor *actor, const struct way *way,
+    struct trp_ring **out_ring)
+{
+    struct trp_ring ring;
+
+    if (out_ring != NULL) {
+        *out_ring = keep_ring(context, actor, way);
+    } else if (trp_report_is_wanted(context->runtime)) {
+        fill_ring(context, actor, way, &ring);
+        report(context->runtime, &ring);
+    }
+}
+
+/* It is the victim.  `out_ring` as in let_be(). */
 static int refuse(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
-    const struct way *way, bool *out_ring)
+    const struct way *way, struct trp_ring **out_ring)
 {
     struct trp_edge *edge = trp_pressure_edge(actor);
     uint64_t word;
 
     if (context->runtime->options.on_ring == TROUPE_RING_LOG) {
-        if (out_ring != NULL) {
-            *out_ring = true;
-        } else {
-            report(context, actor, way);
-        }
+        let_be(context, actor, way, out_ring);
         word = word_of(edge);
         if (is_of(word, number) && state_of(word) == TRP_EDGE_CLAIMED) {
             (void)swap(edge, word, with_state(word, TRP_EDGE_WAITING));
@@ -421,6 +468,16 @@ const char *troupe_deadlock_text(struct troupe_actor *self)
 
 /* ---- whoever is entitled to ---- */
 
+/* MOVING: where it leads. */
+static void write_aim(struct trp_edge *edge, const struct trp_aim *aim)
+{
+    /* release, all: whoever reads it sees that it is being moved.  PAIR edge.to: read_hop(), is_told(). */
+    atomic_store_explicit(&edge->to, aim->to, memory_order_release);
+    atomic_store_explicit(&edge->flow, aim->flow, memory_order_release);
+    atomic_store_explicit(&edge->life, aim->life, memory_order_release);
+    atomic_store_explicit(&edge->heard, aim->heard, memory_order_release);
+}
+
 static void point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim,
     enum trp_edge_state state)
 {
@@ -430,9 +487,7 @@ static void point(struct troupe_actor *actor, uint64_t number, const struct trp_
     if (edge == NULL || !begin_move(edge, number, &word)) {
         return;
     }
-    /* release, both: whoever reads it sees that it is being moved.  PAIR edge.to: read_hop(). */
-    atomic_store_explicit(&edge->to, aim->to, memory_order_release);
-    atomic_store_explicit(&edge->life, aim->life, memory_order_release);
+    write_aim(edge, aim);
     move_on(edge, word, state);
 }
 
@@ -497,8 +552,8 @@ bool trp_pressure_closes(struct trp_context *context, struct troupe_actor *actor
 }
 
 /* Whether an edge that stands closes a ring.  `out_ring` as in refuse(). */
-static int look(
-    struct trp_context *context, struct troupe_actor *actor, uint64_t number, bool *out_ring)
+static int look(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
+    struct trp_ring **out_ring)
 {
     struct trp_edge *edge = trp_pressure_edge(actor);
     struct way way;
@@ -538,20 +593,10 @@ int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor, u
 }
 
 int trp_pressure_wait_quietly(struct trp_context *context, struct troupe_actor *actor,
-    uint64_t number, const struct trp_aim *aim, bool *out_ring)
+    uint64_t number, const struct trp_aim *aim, struct trp_ring **out_ring)
 {
     trp_pressure_point(actor, number, aim);
     return look(context, actor, number, out_ring);
-}
-
-void trp_pressure_report(struct trp_context *context, struct troupe_actor *actor)
-{
-    struct way way;
-
-    follow(context->runtime, trp_actor_pid(actor), &way);
-    if (way.closed || way.too_long) {
-        report(context, actor, &way);
-    }
 }
 
 void trp_pressure_rest(struct troupe_actor *actor, uint64_t number)
@@ -566,4 +611,67 @@ void trp_pressure_rest(struct troupe_actor *actor, uint64_t number)
         word = word_of(edge);
     } while (is_of(word, number) && state_of(word) != TRP_EDGE_RESTING &&
              !swap(edge, word, with_state(word, TRP_EDGE_RESTING)));
+}
+
+/* ---- words of flows ---- */
+
+uint64_t trp_pressure_aim(struct troupe_actor *self, uint64_t number, const struct trp_aim *aim)
+{
+    struct trp_edge *edge = trp_pressure_edge(self);
+    uint64_t word;
+    bool mine = begin_move(edge, number, &word);
+
+    trp_assert(mine);
+    write_aim(edge, aim);
+    move_on(edge, word, TRP_EDGE_RESTING);
+    return moved(word, TRP_EDGE_RESTING);
+}
+
+bool trp_pressure_stand(struct troupe_actor *self, uint64_t word)
+{
+    return swap(trp_pressure_edge(self), word, with_state(word, TRP_EDGE_LOOKING));
+}
+
+bool trp_pressure_stands(struct troupe_actor *self, uint64_t word)
+{
+    return word_of(trp_pressure_edge(self)) == with_state(word, TRP_EDGE_WAITING);
+}
+
+enum told {
+    TOLD_NOTHING,
+    TOLD_IT,      /* that is what it waits for */
+    TOLD_ANOTHER, /* that may change what others wait for */
+};
+
+/* What a word is to the edge as it is. */
+static enum told compare(const struct trp_edge *edge, troupe_pid by, uint64_t flow, uint32_t count)
+{
+    /* acquire, all: of one that is moved meanwhile we see that it is, when its word is swapped.  PAIR edge.to: write_aim(). */
+    troupe_pid to = atomic_load_explicit(&edge->to, memory_order_acquire);
+    uint64_t awaited = atomic_load_explicit(&edge->flow, memory_order_acquire);
+    uint32_t heard = atomic_load_explicit(&edge->heard, memory_order_acquire);
+
+    if (to == by && awaited == flow) {
+        return (int32_t)(count - heard) > 0 ? TOLD_IT : TOLD_NOTHING;
+    }
+    return (awaited & flow & TRP_EDGE_OPEN) != 0 ? TOLD_ANOTHER : TOLD_NOTHING;
+}
+
+bool trp_pressure_told(struct troupe_actor *actor, troupe_pid by, uint64_t flow, uint32_t count)
+{
+    struct trp_edge *edge = trp_pressure_edge(actor);
+    enum told told;
+    uint64_t word;
+
+    if (trp_likely(edge == NULL)) {
+        return false;
+    }
+    do {
+        word = word_of(edge);
+        told = state_of(word) != TRP_EDGE_NONE ? compare(edge, by, flow, count) : TOLD_NOTHING;
+        if (told == TOLD_NOTHING) {
+            return false;
+        }
+    } while (!swap(edge, word, moved(word, TRP_EDGE_RESTING)));
+    return told == TOLD_ANOTHER && stands(word);
 }

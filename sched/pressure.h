@@ -30,7 +30,14 @@
  * the holder of its request, which passes it on or answers it; the reader in whose line it stands; the job that acts for it.
  * Whoever lets an actor go on lets its record rest first: then what it does next sees no ring that is none any more.
  *
- * Model: test/model/ring.pml.  Interleavings: test/explore/part_pressure.c.
+ * Words of flows (lib/flow.h) are on their way already when somebody begins to wait for the next one, so there the two ends count
+ * them.  Who waits says for which one, by its number, while its record still RESTS (aim); meets its mailbox; looks whether it has
+ * come; and only then stands.  Who has sent a word meets the same mailbox by doing so, and lets rest what waits for that word or
+ * an earlier one (told).  Whoever is second at the mailbox knows what the first did: either the word is seen, or the aim is, and
+ * one that was told meanwhile does not stand.  A producer that waits for one subscriber hears the others as well, and one of
+ * them may get what it waits for: so what any of them says lets it rest.  That may come too late, so it is woken, and aims again.
+ *
+ * Models: test/model/ring.pml, and full.pml.  Interleavings: test/explore/part_pressure.c.
  */
 #ifndef TRP_PRESSURE_H
 #define TRP_PRESSURE_H
@@ -57,6 +64,9 @@ enum trp_edge_state {
 #define TRP_EDGE_MOVES UINT64_C(0x7f8)     /* how often: all of these bits */
 #define TRP_EDGE_NUMBER (~UINT64_C(0x7ff)) /* of the record */
 
+/** Of a flow: who waits serves everybody meanwhile who says something of this kind, so the words of all of them count. */
+#define TRP_EDGE_OPEN UINT64_C(1)
+
 /** Contexts take numbers in steps, each from a place of its own. */
 #define TRP_EDGE_STEP (UINT64_C(1) << 23)
 #define TRP_EDGE_FIRST(place) (((uint64_t)(place) + 1) << 11)
@@ -64,9 +74,14 @@ enum trp_edge_state {
 /** What an actor that has ever waited, or been paused on, has, as long as its extra block.  Made by whoever needs it first. */
 struct trp_edge {
     _Atomic uint64_t word;
-    _Atomic troupe_pid to; /* whoever moves it */
-    _Atomic uint32_t
-        life; /* the same; of a join: 1 + the incarnation whose end is awaited; 0: any */
+
+    /* Whoever moves it. */
+    _Atomic troupe_pid to;
+    _Atomic uint64_t
+        flow; /* of a wait for a word of a flow: which one, and which way; 0: of another wait */
+    _Atomic uint32_t life;  /* of a join: 1 + the incarnation whose end is awaited; 0: any */
+    _Atomic uint32_t heard; /* of a wait for a word of a flow: how many came before that word */
+
     _Atomic(struct trp_pause *) pause; /* pause.h: its owner's; others look at it */
     struct trp_list
         paused; /* pause.h: those that are paused on it, first come first.  Under the lock of the extra block */
@@ -88,10 +103,12 @@ struct trp_holding {
     _Atomic uint64_t leased; /* admit.c: how much of its actor's room is; as in `charge` */
 };
 
-/** How a record is pointed. */
+/** How a record is pointed.  See struct trp_edge. */
 struct trp_aim {
     troupe_pid to;
-    uint32_t life; /* as in struct trp_edge */
+    uint64_t flow;
+    uint32_t life;
+    uint32_t heard;
 };
 
 /** That of `actor`, or NULL.  Any context, under reclaim. */
@@ -121,11 +138,17 @@ void trp_pressure_close(struct troupe_actor *self);
 TROUPE_CHECKED int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor,
     uint64_t number, const struct trp_aim *aim);
 
-/** The same under a lock of ours, under which nobody is called back: instead of a report *out_ring becomes true, and
- * trp_pressure_report() is due when the lock was given back.  That reports the ring, if it is there still. */
+/** A ring that was seen, to be reported; in a block of a pool. */
+struct trp_ring;
+
+/** The same under a lock of ours, under which nobody is called back: instead of a report *out_ring becomes the ring as it was seen,
+ * for trp_pressure_report() when the lock was given back; or NULL, also without memory for it. */
 TROUPE_CHECKED int trp_pressure_wait_quietly(struct trp_context *context,
-    struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim, bool *out_ring);
-void trp_pressure_report(struct trp_context *context, struct troupe_actor *actor);
+    struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim,
+    struct trp_ring **out_ring);
+
+/** Reports it, and frees it.  NULL: nothing. */
+void trp_pressure_report(struct trp_context *context, struct trp_ring *ring);
 
 /** The two halves of trp_pressure_wait(): the edge stands, and whether it may.  Between them whoever is entitled to may let it rest. */
 void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim);
@@ -140,6 +163,25 @@ void trp_pressure_pause(struct troupe_actor *actor, uint64_t number, troupe_pid 
 
 /** Whether the edge of `actor`, which stands, closes a ring.  Under no lock. */
 bool trp_pressure_closes(struct trp_context *context, struct troupe_actor *actor);
+
+/**
+ * Of a wait for a word of a flow.  Its owner says with trp_pressure_aim() for which one, and gets a word of the record; looks
+ * whether it has come; and stands with trp_pressure_stand(), to look with trp_pressure_look().  False: it was told meanwhile.
+ * trp_pressure_stands(): whether it has stood, and not been told, since that aim.
+ */
+TROUPE_CHECKED uint64_t trp_pressure_aim(
+    struct troupe_actor *self, uint64_t number, const struct trp_aim *aim);
+TROUPE_CHECKED bool trp_pressure_stand(struct troupe_actor *self, uint64_t word);
+bool trp_pressure_stands(struct troupe_actor *self, uint64_t word);
+
+/**
+ * `by` has sent the word number `count` of `flow` to `actor`, and nothing else since: its record rests, if it waits for that one,
+ * or for an earlier one; or if it is TRP_EDGE_OPEN as this word is, and waits for another.
+ *
+ * Returns whether the owner is to be woken (TRP_SIGNAL_ROOM): it may have to aim again, and need not know.
+ */
+TROUPE_CHECKED bool trp_pressure_told(
+    struct troupe_actor *actor, troupe_pid by, uint64_t flow, uint32_t count);
 
 /** Its wait would have closed a ring: `self` fails, if options.on_ring says so, or comes back.  In a callback of its that may wait. */
 void trp_pressure_give_in(struct troupe_actor *self);

@@ -84,7 +84,7 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
         trp_lock_take(&extra->lock);
         error = trp_place_through(context, actor, extra, &parcel);
         trp_lock_give(&extra->lock);
-        trp_place_report_ring(context, parcel.ringed);
+        trp_pressure_report(context, parcel.ring);
     }
     if (error == TROUPE_OK) {
         /* The reader may be through with it by now: then it tells that the queue is short when it has handled the next one. */
@@ -626,7 +626,8 @@ static int try_send_as(
 
 int troupe_try_send(struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg)
 {
-    return msg != NULL ? try_send_as(runtime, TROUPE_NOBODY, to, msg) : TROUPE_EINVAL;
+    return msg != NULL ? try_send_as(runtime, trp_blocking_stake(runtime).owner, to, msg)
+                       : TROUPE_EINVAL;
 }
 
 /* Of a wait on the thread of an actor, outside. */
@@ -686,8 +687,10 @@ int trp_send_wait_as(struct troupe_runtime *runtime, const struct trp_stake *sta
 int troupe_send_wait(
     struct troupe_runtime *runtime, troupe_pid to, struct troupe_message *msg, int wait_ms)
 {
+    struct trp_stake stake = trp_blocking_stake(runtime);
+
     if (msg == NULL || wait_ms < TROUPE_FOREVER || trp_worker_current() != NULL) {
         return TROUPE_EINVAL;
     }
-    return trp_send_wait_as(runtime, &(struct trp_stake){.edge = 0}, to, msg, wait_ms);
+    return trp_send_wait_as(runtime, &stake, to, msg, wait_ms);
 }

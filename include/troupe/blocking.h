@@ -18,7 +18,9 @@
  * do for a while, and so many jobs that wait for one, first in, first out.  Also a runtime without threads has it.
  *
  * A job acts for its actor: it knows until when the request that its actor handled is wanted, it is told when its actor has
- * ended or does not want it any more, and what it sends comes from its actor's pid.  It cannot be stopped from outside: a
+ * ended or does not want it any more, and what it sends comes from its actor's pid, also what it sends and asks as any thread may (troupe_send_wait(),
+ * troupe_runtime_call()).  While its actor waits for it (troupe_blocking_wait()) what it waits for its actor waits for: it closes
+ * no ring (fiber.h).  It cannot be stopped from outside: a
  * function that may take long asks troupe_job_is_cancelled() now and then.  troupe_runtime_stop() waits for jobs
  * that have begun as it waits for actors.
  */

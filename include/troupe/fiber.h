@@ -42,12 +42,14 @@ TROUPE_BEGIN_DECLS
  * send by TROUPE_EFULL.  The others go on waiting, for it.
  *
  *   waits        troupe_call(), troupe_join_wait(), the sends that wait for room, and those that a thread actor makes with
- *                troupe_send_wait(); troupe_blocking_wait(), as long as its job waits in troupe_job_send()
+ *                troupe_send_wait(); troupe_blocking_wait(), as long as its job waits in troupe_job_send(), troupe_send_wait()
+ *                or troupe_runtime_call(); troupe_flow_next(),
+ *                for the producer, and troupe_flow_put_within(), for a subscriber without whose credit there is no room
  *   waits not    whoever has sent a request and goes on (troupe_request()), receives, sleeps, or waits for a descriptor: it may
  *                go on by itself
  *   a request    is waited for where it is: who asked waits for whoever it was forwarded or delegated to.  If that closes a
  *                ring, who asked gets TROUPE_EDEADLK, and who passed it on goes on as if it had been sent.  Sent on in a batch,
- *                it is lost sight of
+ *                it is lost sight of: a batch is sent whole or not at all, and one of it could not be refused alone
  *   a chain      of more than 64 actors each of which waits for the next counts as a ring
  *
  * Several that would close one at the same time: one of them is told.  One that has its answer, or room, or is about to be told of

@@ -37,7 +37,10 @@
  * one more item.  Items and credit are reserved messages (mailbox.h): they have no part in the capacities of mailboxes,
  * which need no room for them.
  *
- * Flows in a ring hold each other up once all their windows are full: one of the hops then drops, or nothing moves.
+ * Flows in a ring hold each other up once all their windows are full: one of the hops then drops, or nothing moves.  Of callbacks
+ * that wait, one is told (TROUPE_EDEADLK, fiber.h): who waits for an item waits for the producer, and who waits for room for a
+ * subscriber that has no credit, of several for one after the other.  Of handlers none is, as they do not wait; nor is
+ * a producer that nobody has subscribed to, since anybody might.
  *
  * Handlers and straight-line code.  A handler has callbacks, which are continuations as in call.h: called between messages,
  * as a callback of `self`, with the actor's state; several items in a row, at most a window, where they came together or
@@ -179,7 +182,8 @@ TROUPE_API TROUPE_CHECKED int troupe_flow_put_batch(struct troupe_actor *self,
  * Threads  a callback of `self` that may wait; a flow without callbacks, and into which nothing is piped (TROUPE_EINVAL)
  * Units    `wait_ms` in milliseconds; 0 does not wait; TROUPE_FOREVER: but never longer than whoever asked for what is handled now
  *          waits (troupe_deadline())
- * Errors   as troupe_flow_put(), but TROUPE_ETIMEDOUT instead of TROUPE_EFULL; TROUPE_ELIMIT (limits.actor_timers)
+ * Errors   as troupe_flow_put(), but TROUPE_ETIMEDOUT instead of TROUPE_EFULL; TROUPE_ELIMIT (limits.actor_timers);
+ *          TROUPE_EDEADLK: a subscriber that has no credit waits for `self`, if by way of others (fiber.h); nothing was put
  * Cost     as troupe_flow_put() while there is room; otherwise a look at everything that is queued, and switches of stacks
  */
 TROUPE_API TROUPE_CHECKED int troupe_flow_put_within(
@@ -251,7 +255,9 @@ TROUPE_API TROUPE_CHECKED int troupe_flow_request(
  * Returns  TROUPE_OK: an item.  TROUPE_DONE: completed, there are no more; the subscription is no more
  * Errors   TROUPE_ETIMEDOUT  none yet
  *          TROUPE_ENOENT     no such subscription
- *          TROUPE_ENOMEM, TROUPE_ELIMIT (limits.actor_timers): with a time-out
+ *          TROUPE_EDEADLK    the producer waits for `self`, if by way of others (fiber.h); the subscription stands as before
+ *          TROUPE_ENOMEM     to wait
+ *          TROUPE_ELIMIT     (limits.actor_timers) with a time-out
  *          TROUPE_EINVAL     may not wait, or has on_item
  *          otherwise         how the flow ended, as in troupe_flow_end_fn; the subscription is no more
  * Cost     while items are here that of a call; otherwise a look at everything that is queued, and switches of stacks

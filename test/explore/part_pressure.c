@@ -26,6 +26,7 @@ static unsigned waits;
 static bool asked; /* A's wait stands, and its request is where it leads */
 static bool answered;
 static bool has_moved;
+static bool woken;
 
 EXPLORE_GHOST static void note(int error)
 {
@@ -50,6 +51,11 @@ EXPLORE_GHOST static void note_answered(void)
 EXPLORE_GHOST static void note_moved(void)
 {
     has_moved = true;
+}
+
+EXPLORE_GHOST static void note_woken(bool is_woken)
+{
+    woken = is_woken;
 }
 
 EXPLORE_GHOST static bool is_moved(void)
@@ -193,6 +199,153 @@ static void d_waits_for_a(void)
     trp_reclaim_leave(was_offline);
 }
 
+/* ---- words of flows ---- */
+
+enum { DOWN = 2, UP = 2 | TRP_EDGE_OPEN, OTHER = 4 | TRP_EDGE_OPEN };
+
+/* What lib/await.c does to wait for the word of `to` behind the first `heard`. */
+struct told_wait {
+    struct trp_node *at; /* the newest message that was looked at */
+    uint64_t word;
+};
+
+/* Not TROUPE_OK: something has come; or TROUPE_EDEADLK. */
+static int aim_and_stand(unsigned who, struct told_wait *wait, const struct trp_aim *aim)
+{
+    wait->word = trp_pressure_aim(actors[who], numbers[who], aim);
+    (void)trp_mailbox_meet(&actors[who]->mailbox);
+    if (trp_mailbox_newest(&actors[who]->mailbox) != wait->at ||
+        !trp_pressure_stand(actors[who], wait->word)) {
+        return TROUPE_EBUSY;
+    }
+    return trp_pressure_look(context_of(who), actors[who], numbers[who]);
+}
+
+/* Has seen all that is there.  Waits for whoever is linking it. */
+static void look_at_all(unsigned who, struct told_wait *wait)
+{
+    while (wait->at != trp_mailbox_newest(&actors[who]->mailbox)) {
+        struct trp_node *next = trp_mailbox_behind(wait->at);
+
+        if (next != NULL) {
+            wait->at = next;
+        } else {
+            explore_yield();
+        }
+    }
+}
+
+/* Whether the owner is to be woken. */
+static bool say(unsigned by, unsigned to, uint64_t flow, uint32_t count)
+{
+    struct troupe_message *word =
+        trp_message_new(context_of(by), &(struct troupe_type){.name = "word"}, 0, 0);
+
+    explore_check(word != NULL);
+    trp_send_reserved(context_of(by), actors[to], word);
+    return trp_pressure_told(actors[to], pids[by], flow, count);
+}
+
+/* It waits for the first word of B, unless that has come. */
+static void a_waits_for_a_word(void)
+{
+    bool was_offline = trp_reclaim_enter();
+    struct told_wait wait = {.at = actors[A]->head};
+    int error;
+
+    open_record(A);
+    error = aim_and_stand(A, &wait, &(struct trp_aim){.to = pids[B], .flow = DOWN});
+    explore_check(error != TROUPE_EDEADLK);
+    if (error == TROUPE_EBUSY) {
+        trp_pressure_close(actors[A]);
+    }
+    trp_reclaim_leave(was_offline);
+}
+
+static void b_says_it_and_waits_for_a(void)
+{
+    bool was_offline = trp_reclaim_enter();
+
+    explore_check(!say(B, A, DOWN, 1));
+    note_answered();
+    trp_reclaim_leave(was_offline);
+    wait_for(B, A);
+}
+
+/* When it has the first word it waits for the second. */
+static void a_waits_for_the_next_word(void)
+{
+    bool was_offline = trp_reclaim_enter();
+    struct told_wait wait = {.at = actors[A]->head};
+
+    while (wait.at == actors[A]->head) {
+        explore_yield();
+        look_at_all(A, &wait);
+    }
+    open_record(A);
+    note(aim_and_stand(A, &wait, &(struct trp_aim){.to = pids[B], .flow = DOWN, .heard = 1}));
+    trp_reclaim_leave(was_offline);
+}
+
+/* It waits for B, whatever C says meanwhile; if it is woken, once more. */
+static void a_waits_and_hears_others(void)
+{
+    bool was_offline = trp_reclaim_enter();
+    struct trp_aim aim = {.to = pids[B], .flow = UP};
+    struct told_wait wait = {.at = actors[A]->head};
+    int error;
+
+    open_record(A);
+    error = aim_and_stand(A, &wait, &aim);
+    explore_await(is_answered, NULL, "a word of another");
+    if (error == TROUPE_OK && woken) {
+        error = TROUPE_EBUSY;
+    }
+    while (error == TROUPE_EBUSY) {
+        look_at_all(A, &wait);
+        error = aim_and_stand(A, &wait, &aim);
+    }
+    note(error);
+    if (error < 0) {
+        trp_pressure_close(actors[A]);
+    }
+    trp_reclaim_leave(was_offline);
+}
+
+static void c_says_something(void)
+{
+    bool was_offline = trp_reclaim_enter();
+
+    note_woken(say(C, A, OTHER, 1));
+    note_answered();
+    trp_reclaim_leave(was_offline);
+}
+
+/* What C says to A gets it what A may be about to say: no ring. */
+static void c_says_something_and_waits_for_a(void)
+{
+    bool was_offline = trp_reclaim_enter();
+    int error;
+
+    (void)say(C, A, OTHER, 1);
+    open_record(C);
+    error = point(C, C, A);
+    explore_check(error == TROUPE_OK);
+    trp_reclaim_leave(was_offline);
+}
+
+/* If something has come it looks no further. */
+static void a_waits_once_for_b(void)
+{
+    bool was_offline = trp_reclaim_enter();
+    struct told_wait wait = {.at = actors[A]->head};
+
+    open_record(A);
+    explore_check(
+        aim_and_stand(A, &wait, &(struct trp_aim){.to = pids[B], .flow = UP}) != TROUPE_EDEADLK);
+    trp_reclaim_leave(was_offline);
+}
+
 /* ---- setups ---- */
 
 static void set_up(void)
@@ -212,7 +365,7 @@ static void set_up(void)
         numbers[i] = 0;
     }
     victims = waits = 0;
-    asked = answered = has_moved = false;
+    asked = answered = has_moved = woken = false;
 }
 
 /* A waits for B. */
@@ -229,6 +382,14 @@ static void set_up_chain(void)
     set_up_asked();
     open_record(B);
     explore_check(point(B, B, D) == TROUPE_OK);
+}
+
+/* B waits for C. */
+static void set_up_line(void)
+{
+    set_up();
+    open_record(B);
+    explore_check(point(B, B, C) == TROUPE_OK);
 }
 
 /* ---- what must hold ---- */
@@ -312,6 +473,23 @@ static const struct explore_scenario scenarios[] = {
         .setup = set_up_chain,
         .threads = {b_passes_on, d_waits_for_a},
         .check = check_no_victim},
+    {.name = "a word comes while it is waited for, and who said it waits for whoever has it",
+        .setup = set_up,
+        .threads = {a_waits_for_a_word, b_says_it_and_waits_for_a},
+        .check = check_no_victim},
+    {.name = "one word came, and the next one is waited for",
+        .setup = set_up,
+        .threads = {a_waits_for_the_next_word, b_says_it_and_waits_for_a},
+        .check = check_one_victim},
+    {.name = "who waits for one hears another",
+        .setup = set_up,
+        .threads = {a_waits_and_hears_others, c_says_something, b_waits_for_a},
+        .check = check_one_victim,
+        .deviations = 2},
+    {.name = "who waits for one hears another, who waits for it, and is waited for by that one",
+        .setup = set_up_line,
+        .threads = {a_waits_once_for_b, c_says_something_and_waits_for_a},
+        .check = check_no_victim},
 };
 
 static const struct explore_plant plants[] = {
@@ -325,8 +503,15 @@ static const struct explore_plant plants[] = {
         0, ""},
     {"what gives an edge up does not look at what it was", &scenarios[4], "swap", EXPLORE_SWAP, 0,
         EXPLORE_BLIND, 0, ""},
-    {"where an edge leads is not written", &scenarios[3], "point", EXPLORE_STORE, 0, EXPLORE_FORGET,
-        0, ""},
+    {"who waits for a word does not meet who says it", &scenarios[6], "trp_mailbox_meet",
+        EXPLORE_OR, 0, EXPLORE_FORGET, 0, ""},
+    {"who was told stands all the same", &scenarios[6], "swap", EXPLORE_SWAP, 0, EXPLORE_BLIND, 0,
+        ""},
+    {"how many words came before is not written", &scenarios[7], "write_aim", EXPLORE_STORE, 3,
+        EXPLORE_FORGET, 0, ""},
+    {"what others say is not heard", &scenarios[9], "compare", EXPLORE_LOAD, 1, EXPLORE_LIE, 0, ""},
+    {"where an edge leads is not written", &scenarios[3], "write_aim", EXPLORE_STORE, 0,
+        EXPLORE_FORGET, 0, ""},
 };
 
 EXPLORE_PART(pressure, scenarios, plants);

@@ -1155,6 +1155,173 @@ Test(ring, a_job_that_waits_for_room_is_its_actors_wait, .timeout = 60)
     stage_close(&stage);
 }
 
+static int send_as_a_thread(struct troupe_job *job, void *arg)
+{
+    struct member *member = arg;
+    struct troupe_message *msg;
+
+    TROUPE_TRY(troupe_message_create(troupe_job_runtime(job), &number, 0, &msg));
+    *(uint64_t *)troupe_body(msg) = 7;
+    member->got = troupe_send_wait(troupe_job_runtime(job), member->to, msg, 60000);
+    if (member->got < 0) {
+        troupe_message_destroy(msg);
+    }
+    return TROUPE_OK;
+}
+
+static int call_as_a_thread(struct troupe_job *job, void *arg)
+{
+    struct member *member = arg;
+    uint64_t value = 1;
+    int status = TROUPE_EPROTO;
+    int error = troupe_runtime_call(
+        troupe_job_runtime(job), member->to, &ask, &value, &answer, &status, member->wait_ms);
+
+    member->got = error < 0 ? error : status;
+    return TROUPE_OK;
+}
+
+static int wait_for_job(struct troupe_actor *self, struct member *member, troupe_job_fn fn)
+{
+    int status = TROUPE_EPROTO;
+    int error = troupe_blocking_wait(self, fn, member, NULL, TROUPE_FOREVER, &status);
+
+    note_text(self, member);
+    return error < 0 ? error : status;
+}
+
+static int run_sending_job(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    TROUPE_TRY(troupe_sleep(self, 1));
+    TROUPE_TRY(do_fill(self, member));
+    TROUPE_TRY(wait_for_job(self, member, send_as_a_thread));
+    return give(self, msg, member->got);
+}
+
+static int run_calling_job(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    TROUPE_TRY(wait_for_job(self, member, call_as_a_thread));
+    return give(self, msg, member->got);
+}
+
+static int do_calling_job(struct troupe_actor *self, void *arg)
+{
+    struct member *member = arg;
+
+    member->begun = true;
+    member->status = wait_for_job(self, member, call_as_a_thread);
+    member->done = true;
+    return TROUPE_OK;
+}
+
+Test(ring, a_job_that_sends_as_any_thread_does_it_for_its_actor, .timeout = 60)
+{
+    struct member a, b;
+    struct stage stage;
+
+    stage_open(&stage, 2);
+    join_stage(&stage, &a, &alpha, run_sending_job);
+    join_stage(&stage, &b, &beta, say_ok);
+    a.to = a.pid;
+    b.to = a.pid;
+    stage_tell(&stage, b.pid, do_call, &b);
+    STAGE_AWAIT(&stage, b.done);
+    cr_assert_eq(b.status, TROUPE_OK);
+    cr_assert_eq(b.got, TROUPE_EFULL, "%s", troupe_strerror(b.got));
+    expect_text(&a, "alpha (%llx) -> alpha", &a, &a);
+    stage_close(&stage);
+}
+
+/* Whoever waits for its actor is told, or the job is, whichever comes last. */
+Test(ring, a_job_that_calls_does_it_for_its_actor, .timeout = 60)
+{
+    FOR_EACH_KIND(i)
+    {
+        struct member a, b;
+        struct stage stage;
+
+        stage_open(&stage, kinds[i]);
+        join_stage(&stage, &a, &alpha, run_calling_job);
+        join_stage(&stage, &b, &beta, call_on);
+        a.to = b.pid;
+        b.to = a.pid;
+        a.wait_ms = 60000;
+        stage_tell(&stage, b.pid, do_call, &b);
+        STAGE_AWAIT(&stage, b.done);
+        cr_assert_eq(b.status, TROUPE_OK, "%s", troupe_strerror(b.status));
+        cr_assert_eq(b.got, TROUPE_EDEADLK, "%s", troupe_strerror(b.got));
+        expect_text(&a, "alpha (%llx) -> beta (%llx) -> alpha", &a, &b);
+        b.done = false;
+        stage_tell(&stage, a.pid, do_calling_job, &a);
+        STAGE_AWAIT(&stage, a.done);
+        cr_assert_eq(a.status, TROUPE_OK);
+        cr_assert_eq(a.got, TROUPE_EDEADLK, "%s", troupe_strerror(a.got));
+        expect_text(&b, "beta (%llx) -> alpha (%llx) -> beta", &b, &a);
+        cr_assert_eq(edge_of(&stage, a.pid), TRP_EDGE_NONE);
+        cr_assert_eq(edge_of(&stage, b.pid), TRP_EDGE_NONE);
+        stage_close(&stage);
+    }
+}
+
+static int call_twice(struct troupe_job *job, void *arg)
+{
+    struct member *member = arg;
+
+    TROUPE_TRY(call_as_a_thread(job, arg));
+    member->status = member->got;
+    member->done = true;
+    while (member->asked == 0) {
+        sched_yield();
+    }
+    return TROUPE_OK;
+}
+
+static int answer_for_a_job(
+    struct troupe_actor *self, struct member *member, struct troupe_message *msg)
+{
+    TROUPE_TRY(give(self, msg, TROUPE_OK));
+    member->status = call(self, member);
+    return TROUPE_OK;
+}
+
+static int do_job_that_goes_on(struct troupe_actor *self, void *arg)
+{
+    return wait_for_job(self, arg, call_twice);
+}
+
+/* When the job has its answer, or its time is over, nobody is waited for any more. */
+Test(ring, a_job_that_goes_on_waits_for_nobody, .timeout = 60)
+{
+    for (int answered = 0; answered < 2; answered++) {
+        struct member a, b;
+        struct stage stage;
+
+        stage_open(&stage, 2);
+        join_stage(&stage, &a, &alpha, say_ok);
+        join_stage(&stage, &b, &beta, answered ? answer_for_a_job : keep);
+        a.to = b.pid;
+        b.to = a.pid;
+        a.wait_ms = answered ? 60000 : 20;
+        stage_tell(&stage, a.pid, do_job_that_goes_on, &a);
+        STAGE_AWAIT(&stage, a.done);
+        cr_assert_eq(a.status, answered ? TROUPE_OK : TROUPE_ETIMEDOUT);
+        if (!answered) {
+            cr_assert_eq(edge_of(&stage, a.pid), TRP_EDGE_RESTING);
+            stage_tell(&stage, b.pid, do_call, &b);
+        }
+        await_waiting(&stage, &b);
+        a.asked = 1;
+        STAGE_AWAIT(&stage, edge_of(&stage, b.pid) == TRP_EDGE_NONE);
+        cr_assert_eq(b.status, TROUPE_OK, "%s", troupe_strerror(b.status));
+        if (!answered) {
+            stage_do(&stage, b.pid, do_drop, &b);
+        }
+        stage_close(&stage);
+    }
+}
+
 /* ---- what comes of it ---- */
 
 Test(ring, one_that_is_let_be_is_reported_and_ends_in_time, .timeout = 60)
@@ -1219,6 +1386,46 @@ Test(ring, who_is_told_of_one_may_send_through_the_alias_that_closed_it, .timeou
         cr_assert_eq(stage.facts[TROUPE_REPORT_RING].pid, b.pid);
         stage_close(&stage);
     }
+}
+
+/* As of a request that is placed under a lock: `a` waits for `b`, and `b` is about to wait for `a`. */
+Test(ring, one_that_was_seen_under_a_lock_is_reported_though_it_is_gone_since, .timeout = 20)
+{
+    struct member a, b;
+    struct trp_ring *ring = NULL;
+    struct troupe_actor *first, *second;
+    struct trp_visit visit;
+    struct stage stage;
+    uint64_t number_of_b;
+
+    stage_open_with(&stage,
+        &(struct troupe_runtime_options){.workers = TROUPE_NO_THREADS, .on_ring = TROUPE_RING_LOG});
+    join_stage(&stage, &a, &alpha, say_ok);
+    join_stage(&stage, &b, &beta, keep);
+    a.to = b.pid;
+    stage_tell(&stage, a.pid, do_call, &a);
+    STAGE_AWAIT(&stage, b.keeps);
+    cr_assert_eq(trp_context_enter(stage.runtime, &visit), TROUPE_OK);
+    first = trp_actor_find(stage.runtime, a.pid);
+    second = trp_actor_find(stage.runtime, b.pid);
+    cr_assert_eq(trp_pressure_open(visit.context, second, &number_of_b), TROUPE_OK);
+    cr_assert_eq(trp_pressure_wait_quietly(
+                     visit.context, second, number_of_b, &(struct trp_aim){.to = a.pid}, &ring),
+        TROUPE_OK);
+    cr_assert_not_null(ring);
+    trp_pressure_rest(
+        first, atomic_load(&atomic_load(&trp_actor_extra(first)->edge)->word) & TRP_EDGE_NUMBER);
+    trp_pressure_close(second);
+    cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_RING), 0);
+    trp_pressure_report(visit.context, ring);
+    trp_context_leave(&visit);
+    cr_assert_eq(stage_reports(&stage, TROUPE_REPORT_RING), 1);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_RING].count, 2);
+    cr_assert_eq(stage.facts[TROUPE_REPORT_RING].pid, b.pid);
+    cr_assert(strstr(stage.text[TROUPE_REPORT_RING], "-> beta") != NULL);
+    stage_do(&stage, b.pid, do_drop, &b);
+    STAGE_AWAIT(&stage, a.done);
+    stage_close(&stage);
 }
 
 Test(ring, who_would_close_one_fails_if_that_is_wanted, .timeout = 60)
