@@ -374,12 +374,15 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
 {
     struct troupe_actor *actor = trp_actor_find(context->runtime, waiter->at);
     struct trp_extra *extra = actor != NULL ? trp_actor_need_extra(context, actor) : NULL;
-    struct trp_parcel parcel = {.to = waiter->to, .first = waiter->msg, .count = 1, .waited = true};
+    struct trp_ring ring;
+    struct trp_parcel parcel = {
+        .to = waiter->to, .first = waiter->msg, .count = 1, .waited = true, .ring = &ring};
     int error = TROUPE_EFULL;
     bool waited; /* in line, as before, and nobody has called it */
     bool first;
     uint32_t lane;
 
+    ring.count = 0;
     if (actor == NULL) {
         return TROUPE_EGONE;
     }

@@ -21,7 +21,7 @@ uint64_t trp_place_edge(const struct troupe_message *request)
 }
 
 int trp_place_point_edge(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, uint64_t edge, struct trp_ring **out_ring)
+    const struct troupe_message *request, uint64_t edge, struct trp_ring *out_ring)
 {
     struct troupe_actor *asker = trp_table_find(&context->runtime->table, request->sender);
     struct trp_aim receiver = {.to = trp_actor_pid(actor)};
@@ -34,7 +34,7 @@ int trp_place_point_edge(struct trp_context *context, struct troupe_actor *actor
 }
 
 int trp_place_point_request(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, struct trp_ring **out_ring)
+    const struct troupe_message *request, struct trp_ring *out_ring)
 {
     uint64_t edge = trp_place_edge(request);
     int error;
@@ -288,7 +288,7 @@ int trp_place_through(struct trp_context *context, struct troupe_actor *actor,
     parcel->bytes = trp_admit_weigh(actor, parcel->first, parcel->count);
     TROUPE_TRY(admit(actor, extra, parcel));
     if (!batch) {
-        TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ring));
+        TROUPE_TRY(trp_place_point(context, actor, parcel->first, parcel->ring));
     }
     last = last_of(parcel->first, parcel->count);
     trp_admit_stamp(context, actor, &parcel->first, &last, parcel->count);
@@ -331,7 +331,7 @@ int trp_place_enter(struct trp_context *context, struct troupe_actor *actor,
         return TROUPE_EFULL;
     }
     TROUPE_TRY(admit(actor, extra, parcel));
-    TROUPE_TRY(trp_place_point(context, actor, parcel->first, &parcel->ring));
+    TROUPE_TRY(trp_place_point(context, actor, parcel->first, parcel->ring));
     trp_admit_stamp(context, actor, &parcel->first, &last, 1);
     parcel->first->flags |= TRP_MESSAGE_CHARGED;
     return TROUPE_OK;

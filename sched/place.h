@@ -41,15 +41,15 @@ uint64_t trp_place_edge(const struct troupe_message *request);
  * was given back.  Or NULL.
  */
 TROUPE_CHECKED int trp_place_point_edge(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, uint64_t edge, struct trp_ring **out_ring);
+    const struct troupe_message *request, uint64_t edge, struct trp_ring *out_ring);
 
 /** The same of one that was admitted: if it is refused now its room was given back. */
 TROUPE_CHECKED int trp_place_point_request(struct trp_context *context, struct troupe_actor *actor,
-    const struct troupe_message *request, struct trp_ring **out_ring);
+    const struct troupe_message *request, struct trp_ring *out_ring);
 
 /** The same of any message. */
 static inline TROUPE_CHECKED int trp_place_point(struct trp_context *context,
-    struct troupe_actor *actor, const struct troupe_message *msg, struct trp_ring **out_ring)
+    struct troupe_actor *actor, const struct troupe_message *msg, struct trp_ring *out_ring)
 {
     return trp_unlikely(msg->kind == TRP_MESSAGE_QUESTION)
                ? trp_place_point_request(context, actor, msg, out_ring)
@@ -85,7 +85,7 @@ struct trp_parcel {
     struct trp_passage passage;
     bool scheduled;        /* we own the token: it is to be queued */
     bool signalled;        /* it is to be told that something goes before its queue */
-    struct trp_ring *ring; /* to be reported; or NULL */
+    struct trp_ring *ring; /* the caller's: what is to be reported; NULL: it is no request */
 };
 
 /**

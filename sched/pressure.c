@@ -10,9 +10,6 @@
 #include "runtime.h"
 #include "seam.h"
 
-/** Room for the names of one ring. */
-#define TEXT_SIZE 2048
-
 /* What extra->edge points to the first part of. */
 struct stance {
     struct trp_edge edge;
@@ -22,7 +19,7 @@ struct stance {
 static_assert(sizeof(struct stance) <= 2 * TRP_CACHE_LINE, "what few actors have");
 
 #define EDGE_CLASS trp_pool_class(sizeof(struct stance))
-#define TEXT_CLASS trp_pool_class(TEXT_SIZE)
+#define TEXT_CLASS trp_pool_class(TRP_RING_TEXT)
 
 /* One actor on the way, and its edge as it was read. */
 struct hop {
@@ -363,19 +360,9 @@ static void keep_text(struct trp_context *context, struct trp_edge *edge, const 
         edge->text = trp_pool_alloc(&context->pool, TEXT_CLASS);
     }
     if (edge->text != NULL) {
-        describe(context->runtime, way, edge->text, TEXT_SIZE);
+        describe(context->runtime, way, edge->text, TRP_RING_TEXT);
     }
 }
-
-/* One that is let be, as it was seen. */
-struct trp_ring {
-    troupe_pid pid;    /* who closes it */
-    const char *actor; /* its behaviour's name */
-    uint64_t count;
-    char text[TEXT_SIZE - 3 * sizeof(uint64_t)];
-};
-
-#define RING_CLASS trp_pool_class(sizeof(struct trp_ring))
 
 static void fill_ring(struct trp_context *context, const struct troupe_actor *actor,
     const struct way *way, struct trp_ring *ring)
@@ -386,18 +373,6 @@ static void fill_ring(struct trp_context *context, const struct troupe_actor *ac
     describe(context->runtime, way, ring->text, sizeof ring->text);
 }
 
-static struct trp_ring *keep_ring(
-    struct trp_context *context, const struct troupe_actor *actor, const struct way *way)
-{
-    struct trp_ring *ring =
-        trp_report_is_wanted(context->runtime) ? trp_pool_alloc(&context->pool, RING_CLASS) : NULL;
-
-    if (ring != NULL) {
-        fill_ring(context, actor, way, ring);
-    }
-    return ring;
-}
-
 static void report(struct troupe_runtime *runtime, const struct trp_ring *ring)
 {
     struct troupe_report event = {
@@ -406,31 +381,31 @@ static void report(struct troupe_runtime *runtime, const struct trp_ring *ring)
     trp_report_event(runtime, &event, "closes a ring of waits: %s", ring->text);
 }
 
-void trp_pressure_report(struct trp_context *context, struct trp_ring *ring)
+void trp_pressure_report(struct trp_context *context, const struct trp_ring *ring)
 {
-    if (ring != NULL) {
+    if (ring != NULL && ring->count > 0) {
         report(context->runtime, ring);
-        trp_pool_free(&context->pool, ring, RING_CLASS);
     }
 }
 
 /* It is let be, and that is known.  `out_ring`: as of trp_pressure_wait_quietly(), or NULL. */
 static void let_be(struct trp_context *context, struct troupe_actor *actor, const struct way *way,
-    struct trp_ring **out_ring)
+    struct trp_ring *out_ring)
 {
     struct trp_ring ring;
 
-    if (out_ring != NULL) {
-        *out_ring = keep_ring(context, actor, way);
-    } else if (trp_report_is_wanted(context->runtime)) {
-        fill_ring(context, actor, way, &ring);
+    if (!trp_report_is_wanted(context->runtime)) {
+        return;
+    }
+    fill_ring(context, actor, way, out_ring != NULL ? out_ring : &ring);
+    if (out_ring == NULL) {
         report(context->runtime, &ring);
     }
 }
 
 /* It is the victim.  `out_ring` as in let_be(). */
 static int refuse(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
-    const struct way *way, struct trp_ring **out_ring)
+    const struct way *way, struct trp_ring *out_ring)
 {
     struct trp_edge *edge = trp_pressure_edge(actor);
     uint64_t word;
@@ -553,7 +528,7 @@ bool trp_pressure_closes(struct trp_context *context, struct troupe_actor *actor
 
 /* Whether an edge that stands closes a ring.  `out_ring` as in refuse(). */
 static int look(struct trp_context *context, struct troupe_actor *actor, uint64_t number,
-    struct trp_ring **out_ring)
+    struct trp_ring *out_ring)
 {
     struct trp_edge *edge = trp_pressure_edge(actor);
     struct way way;
@@ -593,7 +568,7 @@ int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor, u
 }
 
 int trp_pressure_wait_quietly(struct trp_context *context, struct troupe_actor *actor,
-    uint64_t number, const struct trp_aim *aim, struct trp_ring **out_ring)
+    uint64_t number, const struct trp_aim *aim, struct trp_ring *out_ring)
 {
     trp_pressure_point(actor, number, aim);
     return look(context, actor, number, out_ring);

@@ -138,17 +138,25 @@ void trp_pressure_close(struct troupe_actor *self);
 TROUPE_CHECKED int trp_pressure_wait(struct trp_context *context, struct troupe_actor *actor,
     uint64_t number, const struct trp_aim *aim);
 
-/** A ring that was seen, to be reported; in a block of a pool. */
-struct trp_ring;
+/** Room for the names of one ring. */
+#define TRP_RING_TEXT 2048
 
-/** The same under a lock of ours, under which nobody is called back: instead of a report *out_ring becomes the ring as it was seen,
- * for trp_pressure_report() when the lock was given back; or NULL, also without memory for it. */
+/** A ring that was seen, to be reported. */
+struct trp_ring {
+    troupe_pid pid;    /* who closes it */
+    const char *actor; /* its behaviour's name */
+    uint64_t count;    /* of actors in it; 0: there is none */
+    char text[TRP_RING_TEXT];
+};
+
+/** The same under a lock of ours, under which nobody is called back: instead of a report *out_ring, of which `count` is 0, becomes the
+ * ring as it was seen, for trp_pressure_report() when the lock was given back. */
 TROUPE_CHECKED int trp_pressure_wait_quietly(struct trp_context *context,
     struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim,
-    struct trp_ring **out_ring);
+    struct trp_ring *out_ring);
 
-/** Reports it, and frees it.  NULL: nothing. */
-void trp_pressure_report(struct trp_context *context, struct trp_ring *ring);
+/** Reports it, if there is one; NULL: there is none. */
+void trp_pressure_report(struct trp_context *context, const struct trp_ring *ring);
 
 /** The two halves of trp_pressure_wait(): the edge stands, and whether it may.  Between them whoever is entitled to may let it rest. */
 void trp_pressure_point(struct troupe_actor *actor, uint64_t number, const struct trp_aim *aim);

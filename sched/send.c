@@ -71,10 +71,13 @@ static int send_through(struct trp_context *context, troupe_pid alias, struct tr
 {
     struct troupe_actor *actor = trp_table_owner(&context->runtime->table, alias);
     struct trp_extra *extra = actor != NULL ? trp_actor_extra(actor) : NULL;
+    struct trp_ring ring;
     struct trp_parcel parcel = {
-        .to = alias, .first = first, .count = count, .bytes = bytes, .room = room};
+        .to = alias, .first = first, .count = count, .bytes = bytes, .room = room, .ring = &ring};
     struct troupe_message *behind = NULL;
     int error = TROUPE_EGONE;
+
+    ring.count = 0;
 
     if (extra != NULL) {
         if (count > 1) {

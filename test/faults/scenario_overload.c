@@ -171,9 +171,11 @@ static int pour(struct troupe_actor *self, void *state, struct troupe_message *m
 
     (void)msg;
     for (uint64_t i = 0; i < SENT; i++) {
-        took = WENT(troupe_send(self, *to, &number, &i),
-                   MAY(TROUPE_EFULL) | MAY(TROUPE_ENOMEM) | MAY(TROUPE_EGONE)) ||
-               took;
+        int error = troupe_send(self, *to, &number, &i);
+
+        took = took || error == TROUPE_OK;
+        HOLDS(error == TROUPE_OK || error == TROUPE_EFULL || error == TROUPE_ENOMEM ||
+              error == TROUPE_EGONE);
     }
     HOLDS(took || !troupe_pressure(self));
     return TROUPE_OK;

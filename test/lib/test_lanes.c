@@ -591,7 +591,8 @@ static int pump_init(struct troupe_actor *self, void *state, const void *arg)
 static const struct troupe_behaviour pump_behaviour = {.name = "pump",
     .state_size = sizeof(struct pump *),
     .init = pump_init,
-    .receive = pump_receive};
+    .receive = pump_receive,
+    .capacity = 2}; /* it tells itself what to do next */
 
 static int busy_init(struct troupe_actor *self, void *state, const void *arg)
 {

@@ -634,7 +634,7 @@ Test(lease, the_next_life_of_its_holder_has_none_of_it, .timeout = 60)
     memset(&sink, 0, sizeof sink);
     stage_open(&stage, 2);
     to = stage_spawn(&stage, &holder_behaviour, NULL);
-    wish = wish_for(to, 3);
+    wish = wish_for(to, 1);
     first_life = &wish;
     cr_assert_eq(troupe_supervisor_start(stage.runtime, &tree, 10000, &supervisor), TROUPE_OK);
     STAGE_AWAIT(&stage, sink.lives == 3);
