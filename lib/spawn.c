@@ -22,7 +22,7 @@
 
 #include <troupe/mailbox.h>
 
-static bool is_behaviour(const struct troupe_behaviour *behaviour)
+TRP_INLINE bool is_behaviour(const struct troupe_behaviour *behaviour)
 {
     return behaviour != NULL && behaviour->name != NULL &&
            (behaviour->receive != NULL) != (behaviour->main != NULL) &&
@@ -35,7 +35,7 @@ static bool is_behaviour(const struct troupe_behaviour *behaviour)
                trp_policy_complaint(behaviour) == NULL);
 }
 
-static bool are_options(const struct troupe_spawn_options *options)
+TRP_INLINE bool are_options(const struct troupe_spawn_options *options)
 {
     return is_behaviour(options->behaviour) && (options->arg_size == 0 || options->arg != NULL) &&
            options->arg_size <= UINT32_MAX &&

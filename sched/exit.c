@@ -63,6 +63,13 @@ static struct trp_last *last_of(struct troupe_actor *actor)
     return (struct trp_last *)(void *)actor->inline_state;
 }
 
+/* Whether it has ever waited, been paused, or held room.  It has an extra block. */
+static bool has_edge(struct troupe_actor *actor)
+{
+    /* relaxed: if others have just made it, it is not for what the actor did itself. */
+    return atomic_load_explicit(&trp_actor_extra(actor)->edge, memory_order_relaxed) != NULL;
+}
+
 static enum trp_phase phase_of(const struct troupe_actor *actor)
 {
     /* relaxed: written by the token's holder, whom the caller is, but for the two wishes. */
@@ -217,7 +224,9 @@ void trp_exit_begin(
 
     trp_actor_set_phase(actor, TRP_PHASE_EXITING);
     if (trp_actor_extra(actor) != NULL) {
-        trp_pause_end(&worker->context, actor);
+        if (trp_unlikely(has_edge(actor))) {
+            trp_pause_end(&worker->context, actor);
+        }
         trp_hooks.ending(actor);
     }
     if (phase == TRP_PHASE_RUNNING && reason.kind != TROUPE_EXIT_KILLED && !worker->crashed) {
@@ -373,11 +382,17 @@ static bool drain(struct trp_context *context, struct troupe_actor *actor)
 
 static void cancel(struct troupe_actor *actor)
 {
+    if (trp_actor_extra(actor) == NULL) {
+        /* All of it hangs there. */
+        return;
+    }
     trp_hooks.bounce_held(actor);
     trp_hooks.cancel(actor);
     trp_tick_cancel_all(actor);
     trp_io_close_all(actor);
-    trp_lease_end_all(actor);
+    if (trp_unlikely(has_edge(actor))) {
+        trp_lease_end_all(actor);
+    }
 }
 
 /* The token's holder, and nobody else can reach the cell's phase. */
