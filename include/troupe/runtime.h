@@ -108,7 +108,7 @@ struct troupe_allocator {
 /** The page of limits.  0 is the default in brackets; whoever would pass one gets TROUPE_ELIMIT. */
 struct troupe_limits {
     uint32_t actors;        /* alive or being released [4 194 304]; at most 2^28 - 1 */
-    uint32_t actor_timers;  /* armed by one actor, pending requests included [65 536] */
+    uint32_t actor_timers;  /* armed by one actor, pending requests included; leases apart, as many [65 536] */
     uint32_t actor_watches; /* links and monitors of one actor, each way [1 048 576] */
     uint32_t actor_ios;     /* descriptors of one actor [65 536] */
     uint32_t names;         /* registered names [1 048 576] */

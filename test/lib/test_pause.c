@@ -684,6 +684,31 @@ Test(pause, who_is_never_paused_uses_the_margin_and_is_refused_then, .timeout = 
     stage_close(&scene.stage);
 }
 
+static int hold_and_send(struct troupe_actor *self, void *arg)
+{
+    struct scene *scene = arg;
+    struct troupe_reservation room = {.to = troupe_self(self), .count = 1};
+    struct troupe_lease lease;
+
+    cr_assert_eq(troupe_reserve(self, &room, 0, &lease), TROUPE_OK);
+    return send_many(self, &scene->sending);
+}
+
+/* Others may wait for the room that it holds. */
+Test(pause, who_holds_room_is_not_paused, .timeout = 60)
+{
+    static const struct troupe_behaviour roomy = {
+        .name = "roomy", .receive = stage_puppet_receive, .capacity = 4};
+    static struct scene scene;
+
+    scene_open_with(&scene, TROUPE_NO_THREADS, &roomy, 1);
+    (void)stage_do(&scene.stage, scene.sender, hold_and_send, &scene);
+    cr_assert_eq(scene.sending.status, TROUPE_OK, "it uses the margin");
+    cr_assert_not(scene.sending.pressure);
+    cr_assert_not(is_paused(&scene.stage, scene.sender));
+    stage_close(&scene.stage);
+}
+
 static int send_to_itself(struct troupe_actor *self, void *arg)
 {
     struct sending *sending = arg;
