@@ -181,6 +181,9 @@ static int pour(struct troupe_actor *self, void *state, struct troupe_message *m
     return TROUPE_OK;
 }
 
+static const struct troupe_behaviour marginal = {
+    .name = "marginal", .receive = take_note, .capacity = ROOM, .margin = 1};
+
 static int pour_init(struct troupe_actor *self, void *state, const void *arg)
 {
     (void)self;
@@ -193,7 +196,7 @@ static const struct troupe_behaviour pouring = {
 
 static void pause_some(struct post *post)
 {
-    struct troupe_spawn_options options = {.behaviour = &plain};
+    struct troupe_spawn_options options = {.behaviour = &marginal};
     troupe_pid pid;
 
     if (!WENT(troupe_runtime_spawn(post->scene->runtime, &options, &pid), MAY(TROUPE_ENOMEM))) {

@@ -592,7 +592,7 @@ static const struct troupe_behaviour pump_behaviour = {.name = "pump",
     .state_size = sizeof(struct pump *),
     .init = pump_init,
     .receive = pump_receive,
-    .capacity = 2}; /* it tells itself what to do next */
+    .capacity = LARGE_ROOM}; /* an answer to each that it has sent */
 
 static int busy_init(struct troupe_actor *self, void *state, const void *arg)
 {

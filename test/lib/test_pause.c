@@ -333,7 +333,7 @@ Test(pause, pressure_goes_through_all_stages_and_nothing_is_refused, .timeout = 
             pid = stage_spawn(&stage, &pipe_behaviour, &pipes[k]);
         }
         source.to = pid;
-        pid = stage_spawn(&stage, &stage_puppet, NULL);
+        pid = stage_spawn(&stage, &stage_roomy, NULL);
         stage_tell(&stage, pid, pour, &source);
         STAGE_AWAIT(&stage, is_paused(&stage, pid));
         cr_assert_leq(source.next, 5 * (ROOM + MARGIN), "no stage holds more");
