@@ -287,15 +287,15 @@ void trp_lease_hold(struct troupe_actor *self, struct trp_timer *lease, uint64_t
     struct troupe_lease *out_lease);
 
 /** It is held for `lease_ms` from now.  False: it has lapsed. */
-bool trp_lease_renew(struct troupe_actor *self, struct troupe_lease *lease, uint64_t lease_ms);
+bool trp_lease_renew(struct troupe_actor *self, struct troupe_lease *name, uint64_t lease_ms);
 
 /** Sends `msg`, no request, which takes one of its places.  TROUPE_ETIMEDOUT: it has lapsed, or was used up; TROUPE_EMSGSIZE;
  * TROUPE_EGONE.  The message is still the caller's then. */
 TROUPE_CHECKED int trp_lease_send(
-    struct troupe_actor *self, struct troupe_lease *lease, struct troupe_message *msg);
+    struct troupe_actor *self, struct troupe_lease *name, struct troupe_message *msg);
 
 /** Gives back what is left of it. */
-void trp_lease_release(struct troupe_actor *self, struct troupe_lease *lease);
+void trp_lease_release(struct troupe_actor *self, struct troupe_lease *name);
 
 /** Places a reserved message that goes before the queue (priority.h) of one that has asked for that, and sets `signals`.
  * False: `actor` ends, and the message is still the caller's. */

@@ -395,9 +395,10 @@ size_t trp_lanes_size(const struct trp_lanes_spec *spec)
     size_t hashed = (size_t)1 << hash_bits_of(spec);
 
     return places_of(spec) * sizeof(struct trp_place) + lines_of(spec) * sizeof(struct trp_line) +
-           (spec->conflates ? hashed * sizeof(struct trp_place *) : 0) +
-           (spec->by_sender ? hashed * sizeof(struct trp_line *) : 0) +
-           (asks_who_has_most(spec) ? spec->lanes * TRP_LEVELS * sizeof(struct trp_list) : 0);
+           (spec->conflates ? hashed * sizeof(void *) : 0) +
+           (spec->by_sender ? hashed * sizeof(void *) : 0) +
+           (asks_who_has_most(spec) ? (size_t)spec->lanes * TRP_LEVELS * sizeof(struct trp_list)
+                                    : 0);
 }
 
 void trp_lanes_init(struct trp_lanes *lanes, const struct trp_lanes_spec *spec, void *memory)
@@ -424,10 +425,10 @@ void trp_lanes_init(struct trp_lanes *lanes, const struct trp_lanes_spec *spec, 
         }
     }
     if (spec->conflates) {
-        lanes->by_key = cut(&rest, hashed * sizeof *lanes->by_key);
+        lanes->by_key = cut(&rest, hashed * sizeof(void *));
     }
     if (spec->by_sender) {
-        lanes->by_owner = cut(&rest, hashed * sizeof *lanes->by_owner);
+        lanes->by_owner = cut(&rest, hashed * sizeof(void *));
     }
     for (uint32_t i = 0; i < spec->lanes; i++) {
         init_lane(&lanes->lane[i],

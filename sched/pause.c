@@ -25,6 +25,16 @@ static struct trp_pause *pause_of(struct troupe_actor *actor)
     return edge != NULL ? atomic_load_explicit(&edge->pause, memory_order_acquire) : NULL;
 }
 
+/* Of one that has used a margin. */
+static struct trp_pause *own_pause(struct troupe_actor *self)
+{
+    /* relaxed, both: it has made them itself, or has seen them since. */
+    struct trp_edge *edge =
+        atomic_load_explicit(&trp_actor_extra(self)->edge, memory_order_relaxed);
+
+    return atomic_load_explicit(&edge->pause, memory_order_relaxed);
+}
+
 static enum trp_pause_state state_of(const struct trp_pause *pause)
 {
     /* acquire: whoever let it go on is done with it.  PAIR pause.state: set_out(), give_way(). */
@@ -133,7 +143,7 @@ int trp_pause_allows(struct trp_context *context, struct troupe_actor *self,
 
 void trp_pause_note(struct troupe_actor *self, struct troupe_actor *actor, uint32_t count)
 {
-    struct trp_pause *pause = pause_of(self);
+    struct trp_pause *pause = own_pause(self);
     troupe_pid pid = trp_actor_pid(actor);
 
     pause->burst += count;
@@ -299,7 +309,7 @@ static void take_note(
 
 bool trp_pause_is_due(struct trp_context *context, struct troupe_actor *self)
 {
-    struct trp_pause *pause = pause_of(self);
+    struct trp_pause *pause = own_pause(self);
 
     if (pause->stands && state_of(pause) == TRP_PAUSE_LINED) {
         return true;
@@ -324,7 +334,7 @@ bool trp_pause_is_due(struct trp_context *context, struct troupe_actor *self)
 
 bool trp_pause_rest(struct troupe_actor *self)
 {
-    struct trp_pause *pause = pause_of(self);
+    struct trp_pause *pause = own_pause(self);
     uint32_t expected = TRP_PAUSE_LINED;
 
     /* release: all we did, to whoever takes the token.  relaxed, if it was let go on meanwhile.

@@ -16,7 +16,7 @@ struct stance {
     struct trp_holding holding;
 };
 
-static_assert(sizeof(struct stance) <= 2 * TRP_CACHE_LINE, "what few actors have");
+static_assert(sizeof(struct stance) <= (size_t)2 * TRP_CACHE_LINE, "what few actors have");
 
 #define EDGE_CLASS trp_pool_class(sizeof(struct stance))
 #define TEXT_CLASS trp_pool_class(TRP_RING_TEXT)
