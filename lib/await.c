@@ -168,7 +168,7 @@ static struct troupe_message *await(
             trp_wait_behind(self, at);
             continue;
         }
-        (void)trp_worker_open(self, msg);
+        (void)trp_wait_deal(self, msg);
         if (mine) {
             return msg;
         }
@@ -185,7 +185,7 @@ static void look_for_end(struct troupe_actor *self, const struct wait *wait, str
     while (!wait->over && (msg = trp_wait_find(self, at, is_due, wait)) != NULL) {
         bool mine = is_outcome(msg, wait);
 
-        (void)trp_worker_open(self, msg);
+        (void)trp_wait_deal(self, msg);
         end_message(self, msg);
         if (!mine) {
             trp_wait_had_late(self);
@@ -286,7 +286,7 @@ static struct troupe_message *find_wanted(
         if (is_due(msg, wait)) {
             bool mine = is_outcome(msg, wait);
 
-            (void)trp_worker_open(self, msg);
+            (void)trp_wait_deal(self, msg);
             end_message(self, msg);
             if (!mine) {
                 trp_wait_had_late(self);
@@ -709,6 +709,7 @@ static int wait_with_copy(struct troupe_actor *self, troupe_pid to, const struct
     if (size > 0) {
         memcpy(trp_message_body(msg), body, size);
     }
+    msg->sender = trp_actor_pid(self);
     error = wait_for_room(self, to, msg, wait_ms);
     if (error < 0) {
         trp_message_free(&trp_context_of(self)->pool, msg);
@@ -786,7 +787,7 @@ static bool look_for_told(struct troupe_actor *self, const struct wait *wait, st
            (msg = trp_wait_find(self, at, is_due, wait)) != NULL) {
         bool mine = is_outcome(msg, wait);
 
-        (void)trp_worker_open(self, msg);
+        (void)trp_wait_deal(self, msg);
         end_message(self, msg);
         if (!mine) {
             trp_wait_had_late(self);

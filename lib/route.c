@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include <troupe/fiber.h>
 #include <troupe/mailbox.h>
 
 #include "trie.h"
@@ -225,15 +226,19 @@ static int visit_and_offer(struct troupe_runtime *runtime, const char *group,
     return error;
 }
 
-static int attempt_send(const struct attempt *attempt, troupe_pid to)
-{
-    return troupe_send(attempt->self, to, attempt->type, attempt->body);
-}
-
 /* If there is no room it is another one's turn. */
 static int attempt_send_now(const struct attempt *attempt, troupe_pid to)
 {
     return trp_send_bytes_now(attempt->self, to, attempt->type, attempt->body, attempt->type->size);
+}
+
+/* By key it is nobody else's: who is paused for it is so afterwards.  But nobody waits in the middle of a search: what it looks at may
+ * go meanwhile. */
+static int attempt_send(const struct attempt *attempt, troupe_pid to)
+{
+    return troupe_may_wait(attempt->self)
+               ? attempt_send_now(attempt, to)
+               : troupe_send(attempt->self, to, attempt->type, attempt->body);
 }
 
 int troupe_group_send(struct troupe_actor *self, const char *group, enum troupe_route route,

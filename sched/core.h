@@ -482,6 +482,9 @@ void trp_wait_had_late(struct troupe_actor *self);
 /** One that was found becomes current until the next one.  False: it was not for the user, and has ended. */
 bool trp_wait_receive(struct troupe_actor *self, struct troupe_message *msg);
 
+/** The same of a message that a fiber has come upon: what that runs may not wait. */
+int trp_wait_deal(struct troupe_actor *self, struct troupe_message *msg);
+
 /** Opens a message: TRP_OPEN_DELIVER, or what became of it. */
 int trp_worker_open(struct troupe_actor *actor, struct troupe_message *msg);
 

@@ -131,8 +131,9 @@ int trp_lease_take(struct troupe_actor *self, struct trp_timer *lease)
     if (error == TROUPE_EFULL) {
         /* As with a send: the reader gets the processor. */
         context->worker->limit = 0;
-        trp_line_look_again(context, actor);
     }
+    /* Also if it was taken: it is counted as leased a moment later, and meanwhile the mailbox looked too full. */
+    trp_line_look_again(context, actor);
     return error;
 }
 

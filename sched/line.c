@@ -144,11 +144,13 @@ void trp_line_look_again(struct trp_context *context, struct troupe_actor *actor
 void trp_line_given_up(struct trp_context *context, struct troupe_actor *actor)
 {
     struct trp_extra *extra = trp_actor_extra(actor);
-
     /* Whoever registers after this finds the room; who registered before is seen.  PAIR mailbox.tail: line_up(). */
-    (void)trp_mailbox_meet(&actor->mailbox);
-    /* relaxed: as above. */
-    if (trp_actor_waiters(atomic_load_explicit(&actor->waiting, memory_order_relaxed)) == 0) {
+    bool parked = trp_mailbox_meet(&actor->mailbox);
+
+    if (trp_admit_waiting(actor) & TRP_WAITING_PAUSED) {
+        trp_pause_release(context, actor, parked);
+    }
+    if (trp_actor_waiters(trp_admit_waiting(actor)) == 0) {
         return;
     }
     /* Whether the reader runs or not: it may have nothing to give back. */
@@ -315,13 +317,22 @@ void trp_line_let_be(struct trp_context *context, struct troupe_actor *self)
     for (struct trp_list *at = extra->waiters.next; at != &extra->waiters; at = at->next) {
         struct trp_waiter *waiter = trp_container_of(at, struct trp_waiter, entry);
 
-        if (waiter->places > places) {
+        if (waiter->places > places || !fits(self, waiter, trp_actor_capacity(self->behaviour))) {
             break;
         }
         rest(context, waiter);
         places -= waiter->places;
     }
     trp_lock_give(&extra->lock);
+}
+
+/* Under lock.  Whether it stands behind one that waits for the reader: then so does it, whatever it holds. */
+static bool is_behind_one_that_waits(const struct trp_extra *extra, const struct trp_waiter *waiter)
+{
+    const struct trp_list *before = waiter->entry.prev;
+
+    return before != &extra->waiters &&
+           trp_container_of(before, const struct trp_waiter, entry)->pointed;
 }
 
 /* Under lock, which keeps it from being called: it waits for `actor`.  Not if there are the places
@@ -332,9 +343,11 @@ static void aim(struct trp_context *context, struct troupe_actor *actor, struct 
     struct trp_aim aim = {.to = trp_actor_pid(actor)};
     struct troupe_actor *owner;
 
+    /* A lease counts on no place: what handlers put into the margin may take it. */
     if (waiter->stake.edge == 0 || waiter->pointed ||
-        (fits(actor, waiter, trp_actor_capacity(actor->behaviour)) &&
-            ahead + waiter->places <= places_left(actor, extra))) {
+        (waiter->msg != NULL && fits(actor, waiter, trp_actor_capacity(actor->behaviour)) &&
+            ahead + waiter->places <= places_left(actor, extra) &&
+            !is_behind_one_that_waits(extra, waiter))) {
         return;
     }
     owner = trp_table_find(&context->runtime->table, waiter->stake.owner);
@@ -420,6 +433,9 @@ static int try_as_waiter(struct trp_context *context, struct trp_waiter *waiter)
     trp_lock_give(&extra->lock);
     if (error == TROUPE_OK && waiter->msg != NULL) {
         trp_place_entered(context, actor, &parcel);
+    } else if (first) {
+        /* A charge that was not taken after all, or room that is leased, which is counted a moment later. */
+        trp_line_look_again(context, actor);
     }
     if (error != TROUPE_EFULL) {
         /* There may be more room, or none ever.  After trp_place(): the next one's message must not come before ours. */
@@ -549,7 +565,7 @@ void trp_line_begin(struct troupe_actor *self, struct trp_waiter *waiter, troupe
 
     init_waiter(waiter, self, to, msg, &stake);
     waiter->at = receiver_of(self->runtime, to);
-    trp_place_let_go(msg, trp_actor_pid(self));
+    trp_place_let_go(msg, msg->sender);
     trp_fiber_here(self)->waiter = waiter;
 }
 

@@ -489,7 +489,7 @@ void trp_pause_release(struct trp_context *context, struct troupe_actor *actor, 
     if (!trp_admit_is_half_empty(actor)) {
         return;
     }
-    room = (trp_actor_capacity(actor->behaviour) >> 40) - trp_admit_length(actor);
+    room = trp_admit_less(trp_actor_capacity(actor->behaviour) >> 40, trp_admit_length(actor));
     release(
         context, actor, parked ? UINT64_MAX : (room + TROUPE_PAUSE_BURST - 1) / TROUPE_PAUSE_BURST);
 }

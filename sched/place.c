@@ -217,10 +217,11 @@ static struct troupe_message *last_of(struct troupe_message *first, uint32_t cou
     return msg;
 }
 
-/* Under lock.  How many of those in line count on a place: who was called, and who does not wait any more for the reader. */
-static uint64_t count_granted(const struct trp_extra *extra)
+/* Under lock.  What those in line hold that count on a place, as in the charge: who was called, and who does not wait any more for the
+ * reader. */
+static uint64_t sum_granted(const struct trp_extra *extra)
 {
-    uint64_t count = extra->waiter_called ? 1 : 0;
+    uint64_t sum = extra->waiter_called ? TRP_CHARGE_ONE : 0;
 
     for (const struct trp_list *at = extra->waiters.next; at != &extra->waiters; at = at->next) {
         const struct trp_waiter *waiter = trp_container_of(at, const struct trp_waiter, entry);
@@ -228,19 +229,20 @@ static uint64_t count_granted(const struct trp_extra *extra)
         if (waiter->pointed) {
             break;
         }
-        count += waiter->stake.edge != 0 ? waiter->places : 0;
+        sum += waiter->stake.edge != 0 ? TRP_CHARGE_ONE * waiter->places + waiter->bytes : 0;
     }
-    return count;
+    return sum;
 }
 
 /* Under lock. */
 static int admit_within(struct troupe_actor *actor, struct trp_extra *extra, uint64_t room,
     uint32_t count, uint64_t bytes)
 {
-    uint64_t granted = TRP_CHARGE_ONE * count_granted(extra);
+    uint64_t granted = sum_granted(extra);
 
-    return granted < room ? trp_charge_take_within(&actor->charge, room - granted, count, bytes)
-                          : TROUPE_EFULL;
+    return trp_charge_fits(room, granted)
+               ? trp_charge_take_within(&actor->charge, room - granted, count, bytes)
+               : TROUPE_EFULL;
 }
 
 int trp_place_admit_within(

@@ -363,10 +363,20 @@ int trp_send_request_by(struct troupe_actor *self, troupe_pid to, struct troupe_
     return trp_unlikely(error < 0) ? insist(context, to, request, request, 1, error) : error;
 }
 
-/* Whether `self`, which was refused with `error`, waits. */
-static bool shall_wait(const struct troupe_actor *self, troupe_pid to, int error)
+/* Whether `to` ends because of what it had no room for. */
+static bool is_condemned(struct trp_context *context, troupe_pid to)
 {
-    return error == TROUPE_EFULL && trp_wait_may(self) && !trp_actor_is_reached_by(self, to);
+    const struct troupe_actor *actor = receiver_of(context, to);
+
+    return actor != NULL && actor->behaviour->overload != NULL &&
+           actor->behaviour->overload->policy == TROUPE_OVERLOAD_EXIT;
+}
+
+/* Whether `self`, which was refused with `error`, waits.  Who holds room never does: others may wait for that. */
+static bool shall_wait(struct troupe_actor *self, troupe_pid to, int error)
+{
+    return error == TROUPE_EFULL && trp_wait_may(self) && !trp_actor_is_reached_by(self, to) &&
+           !trp_pressure_is_holder(self) && !is_condemned(trp_context_of(self), to);
 }
 
 /* ---- public ---- */

@@ -77,16 +77,30 @@ struct trp_node *trp_wait_begin(struct troupe_actor *self)
     return self->head;
 }
 
+/* What it runs may not wait: that would be a wait in the middle of another one. */
+static int deal(struct troupe_actor *self, struct trp_fiber *fiber, struct troupe_message *msg)
+{
+    bool outer = fiber->opening;
+    int status;
+
+    fiber->opening = true;
+    status = trp_worker_open(self, msg);
+    fiber->opening = outer;
+    return status;
+}
+
+int trp_wait_deal(struct troupe_actor *self, struct troupe_message *msg)
+{
+    return deal(self, trp_fiber_here(self), msg);
+}
+
 /* Of all kinds but PLAIN, of which nothing is to be opened. */
 static TRP_NOINLINE bool is_opened(
     struct troupe_actor *self, struct trp_fiber *fiber, struct troupe_message *msg)
 {
     struct trp_worker *worker = self->context->worker;
-    int status;
+    int status = deal(self, fiber, msg);
 
-    fiber->opening = true;
-    status = trp_worker_open(self, msg);
-    fiber->opening = false;
     if (status == TRP_OPEN_DELIVER) {
         return true;
     }

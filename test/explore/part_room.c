@@ -148,6 +148,7 @@ static void forget_waiter(struct sender *sender)
 
 static void begin(struct sender *sender)
 {
+    sender->message->sender = trp_actor_pid(sender->actor);
     trp_line_begin(sender->actor, sender->waiter, reader_pid, sender->message, 0);
 }
 
