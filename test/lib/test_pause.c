@@ -298,7 +298,7 @@ static const struct troupe_behaviour pipe_behaviour = {.name = "pipe",
 struct source {
     troupe_pid to;
     uint64_t left;
-    uint64_t next;
+    _Atomic uint64_t next; /* others look at it */
 };
 
 static int pour(struct troupe_actor *self, void *arg)
@@ -309,7 +309,7 @@ static int pour(struct troupe_actor *self, void *arg)
     if (source->left == 0) {
         return TROUPE_OK;
     }
-    TROUPE_TRY(troupe_send(self, source->to, &number, &source->next));
+    TROUPE_TRY(troupe_send(self, source->to, &number, &(uint64_t){source->next}));
     source->next++;
     source->left--;
     return troupe_send(self, troupe_self(self), &stage_job, &again);
